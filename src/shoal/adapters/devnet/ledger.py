@@ -1,0 +1,289 @@
+"""The ledger: checks a transaction as a node does, executes it at once, commits it, and only then answers."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
+from hiero_sdk_python.hapi.services import (
+    exchange_rate_pb2,
+    timestamp_pb2,
+    transaction_contents_pb2,
+    transaction_pb2,
+    transaction_record_pb2,
+    transaction_response_pb2,
+)
+
+from shoal.adapters.devnet import fees
+from shoal.adapters.devnet.context import (
+    NODE,
+    SECOND_NS,
+    Context,
+    Refused,
+    account_id,
+    checked_memo,
+    nanoseconds,
+    timestamp,
+    transaction_id,
+)
+from shoal.adapters.devnet.evm import FEE_COLLECTOR, MAX_GAS
+from shoal.adapters.devnet.handlers import HANDLERS
+from shoal.adapters.devnet.keys import Signatures, is_empty
+from shoal.adapters.devnet.state import Accounts
+from shoal.adapters.devnet.store import Entity, Store, long_zero
+
+TOTAL_SUPPLY_TINYBAR = 50_000_000_000 * 10**8
+OPERATOR = 2
+MAX_TRANSACTION_BYTES = 6144
+MIN_VALID_S, MAX_VALID_S = 15, 180
+OK, SUCCESS, FAIL_INVALID = 0, 22, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A transaction that passed the node's checks."""
+
+    body: Any
+    kind: str
+    payload: Any
+    signatures: Signatures
+    payer: Entity
+    payer_key: bytes
+    fee: fees.Fee
+    gas: int
+    hash: bytes
+    id: str
+
+
+class Ledger:
+    """The one writer of the store. Everything is synchronous: a call returns when its outcome is committed.
+
+    Args:
+        clock: the time in ns; consensus time never runs backwards, even if this does.
+    """
+
+    def __init__(self, store: Store, operator_key: bytes, clock: Callable[[], int] = time.time_ns) -> None:
+        self.store = store
+        self._clock = clock
+        self._listeners: list[Callable[[], None]] = []
+        if store.meta("genesis_ns") is None:
+            self._genesis(operator_key)
+        last = store.one("select max(time_ns) from tx") or (None,)
+        self._seen_ns: int = last[0] or store.meta("genesis_ns") or 0
+
+    def _genesis(self, operator_key: bytes) -> None:
+        now_ns = self._clock()
+        key = basic.Key(ed25519=operator_key).SerializeToString()
+        with self.store.transaction():
+            for num in (OPERATOR, NODE, FEE_COLLECTOR):
+                self.store.add_entity("account", key, now_ns=now_ns, num=num)
+            accounts = Accounts(self.store)
+            accounts.set_balance(long_zero(OPERATOR), TOTAL_SUPPLY_TINYBAR)
+            accounts.flush()
+            self.store.set_meta("genesis_ns", now_ns)
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Call back after every commit."""
+        self._listeners.append(listener)
+
+    def now_ns(self) -> int:
+        """The present: no transaction will ever get a consensus time at or before a time that this returned."""
+        self._seen_ns = max(self._seen_ns, self._clock())
+        return self._seen_ns
+
+    def submit(self, transaction: Any) -> Any:
+        """Check and execute a proto.Transaction; the proto.TransactionResponse says what the check found."""
+        response = transaction_response_pb2.TransactionResponse()
+        try:
+            self.execute(self.check(transaction))
+        except Refused as refusal:
+            response.nodeTransactionPrecheckCode = refusal.code
+            response.cost = refusal.cost
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            response.nodeTransactionPrecheckCode = FAIL_INVALID
+        return response
+
+    # ------------------------------------------------------------ the node's checks
+
+    def check(self, transaction: Any) -> Checked:
+        """What a node refuses without charging anything.
+
+        Raises:
+            Refused: with the status that a real node answers.
+        """
+        raw = transaction.signedTransactionBytes
+        if transaction.ByteSize() > MAX_TRANSACTION_BYTES:
+            raise Refused("TRANSACTION_OVERSIZE")
+        try:
+            signed = transaction_contents_pb2.SignedTransaction.FromString(raw)
+            body = transaction_pb2.TransactionBody.FromString(signed.bodyBytes)
+        except DecodeError:
+            raise Refused("INVALID_TRANSACTION") from None
+        kind = body.WhichOneof("data")
+        if not raw or not signed.bodyBytes or kind is None:
+            raise Refused("INVALID_TRANSACTION_BODY")
+        self._check_frame(body)
+        payer = self.store.entity(body.transactionID.accountID.accountNum, "account")
+        if payer is None:
+            raise Refused("PAYER_ACCOUNT_NOT_FOUND")
+        signatures = Signatures(signed.sigMap.sigPair, signed.bodyBytes)
+        payer_key = _payer_key(payer, signatures)
+        if not fees.supported(kind):
+            raise Refused("NOT_SUPPORTED")
+        payload = getattr(body, kind)
+        gas = payload.gas if kind in ("contractCall", "contractCreateInstance") else 0
+        if gas > MAX_GAS:
+            raise Refused("MAX_GAS_LIMIT_EXCEEDED")
+        if gas < 0:
+            raise Refused("CONTRACT_NEGATIVE_GAS")
+        fee = fees.transaction_fee(kind, payload, signatures=len(signatures), size_bytes=transaction.ByteSize())
+        worst = fee.total + gas * fees.GAS_PRICE_TINYBAR
+        if body.transactionFee < worst:
+            raise Refused("INSUFFICIENT_TX_FEE", cost=worst)
+        if self.store.balance(payer.evm_address) < worst:
+            raise Refused("INSUFFICIENT_PAYER_BALANCE", cost=worst)
+        digest = hashlib.sha384(raw).digest()
+        name = transaction_id(body.transactionID)
+        return Checked(body, kind, payload, signatures, payer, payer_key, fee, gas, digest, name)
+
+    def _check_frame(self, body: Any) -> None:
+        """Node, time window, memo, identity."""
+        node = body.nodeAccountID
+        if node.shardNum or node.realmNum or node.accountNum != NODE:
+            raise Refused("INVALID_NODE_ACCOUNT")
+        checked_memo(body.memo)
+        valid_s = body.transactionValidDuration.seconds
+        if not MIN_VALID_S <= valid_s <= MAX_VALID_S:
+            raise Refused("INVALID_TRANSACTION_DURATION")
+        identity = body.transactionID
+        if not identity.HasField("accountID") or identity.scheduled or identity.nonce:
+            raise Refused("INVALID_TRANSACTION_ID")
+        if identity.accountID.shardNum or identity.accountID.realmNum:
+            raise Refused("PAYER_ACCOUNT_NOT_FOUND")
+        start = identity.transactionValidStart
+        if not (0 <= start.nanos < SECOND_NS and 0 <= start.seconds < 2**33):
+            raise Refused("INVALID_TRANSACTION_START")
+        now_ns, start_ns = self.now_ns(), nanoseconds(start)
+        if start_ns > now_ns:
+            raise Refused("INVALID_TRANSACTION_START")
+        if now_ns >= start_ns + valid_s * SECOND_NS:
+            raise Refused("TRANSACTION_EXPIRED")
+        if self.store.record(transaction_id(identity)) is not None:
+            raise Refused("DUPLICATE_TRANSACTION")
+
+    # ------------------------------------------------------------ execution
+
+    def execute(self, checked: Checked) -> Any:
+        """Execute and commit; returns the proto.TransactionRecord. What fails still pays."""
+        now_ns = max(self._clock(), self._seen_ns + 1)
+        with self.store.transaction():
+            record = self._execute(checked, now_ns)
+        self._seen_ns = now_ns
+        for listener in self._listeners:
+            listener()
+        return record
+
+    def _execute(self, checked: Checked, now_ns: int) -> Any:
+        record = _new_record(checked, now_ns)
+        accounts = Accounts(self.store)
+        context = Context(self.store, accounts, checked.signatures, checked.payer, now_ns, record)
+        payer = checked.payer.evm_address
+        if checked.payer_key != checked.payer.key:
+            self.store.update_entity(checked.payer.num, now_ns, key=checked.payer_key)
+        gas_tinybar = checked.gas * fees.GAS_PRICE_TINYBAR
+        accounts.set_balance(payer, accounts.get_balance(payer) - checked.fee.total - gas_tinybar)
+        mark = accounts.record()
+        self.store.run("savepoint handler")
+        try:
+            HANDLERS[checked.kind](context, checked.payload)
+            record.receipt.status = SUCCESS
+        except Refused as refusal:
+            accounts.discard(mark)
+            self.store.run("rollback to handler")
+            record.receipt.status = refusal.code
+            context.logs.clear()
+        self.store.run("release handler")
+        self._settle(checked, context, gas_tinybar)
+        self._write(checked, context)
+        return record
+
+    def _settle(self, checked: Checked, context: Context, gas_tinybar: int) -> None:
+        """Refund unused gas, pay the node and the collector, and list who gained and lost what."""
+        accounts, record = context.accounts, context.record
+        used_tinybar = context.gas_used * fees.GAS_PRICE_TINYBAR
+        assert used_tinybar <= gas_tinybar, "the EVM cannot use more than it was given"
+        fee = checked.fee
+        gains = (
+            (checked.payer.evm_address, gas_tinybar - used_tinybar),
+            (long_zero(NODE), fee.node),
+            (long_zero(FEE_COLLECTOR), fee.network + used_tinybar),
+        )
+        for address, tinybar in gains:
+            accounts.set_balance(address, accounts.get_balance(address) + tinybar)
+        record.transactionFee = fee.total + used_tinybar
+        amounts: dict[int, int] = {}
+        for address, change in accounts.deltas().items():
+            entity = self.store.by_address(address)
+            assert entity is not None, "handlers create the accounts that they pay"
+            amounts[entity.num] = change
+        assert sum(amounts.values()) == 0, f"transaction {checked.id} makes or burns HBAR"
+        for num, change in sorted(amounts.items()):
+            record.transferList.accountAmounts.add(accountID=account_id(num), amount=change)
+
+    def _write(self, checked: Checked, context: Context) -> None:
+        """The transaction's rows, in the SQL transaction that is open."""
+        record, now_ns, store = context.record, context.now_ns, self.store
+        context.accounts.flush()
+        store.run(
+            "insert into tx values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            now_ns,
+            checked.id,
+            checked.kind,
+            checked.payer.num,
+            record.receipt.status,
+            checked.hash,
+            record.SerializeToString(),
+            context.entity,
+            min(checked.body.transactionFee, 2**63 - 1),
+            checked.body.transactionValidDuration.seconds,
+            context.gas_used,
+        )
+        nums = {amount.accountID.accountNum for amount in record.transferList.accountAmounts}
+        for num in sorted(nums | {checked.payer.num}):
+            store.run("insert into tx_account values(?, ?)", num, now_ns)
+        for index, (emitter, log) in enumerate(context.logs):
+            topics = (*log.topics, None, None, None, None)[:4]
+            values = (now_ns, index, emitter, log.address, log.bloom, *topics, log.data)
+            store.run("insert into log values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *values)
+
+
+def _payer_key(payer: Entity, signatures: Signatures) -> bytes:
+    """The payer's key, which must have signed; a hollow account is completed by the key of its address."""
+    key = payer.key_tree
+    if is_empty(key):
+        key = signatures.key_of_address(payer.evm_address)
+    if key is None or not signatures.satisfy(key):
+        raise Refused("INVALID_SIGNATURE")
+    return bytes(key.SerializeToString())
+
+
+def _new_record(checked: Checked, now_ns: int) -> Any:
+    record = transaction_record_pb2.TransactionRecord(
+        transactionHash=checked.hash,
+        consensusTimestamp=timestamp(now_ns),
+        transactionID=checked.body.transactionID,
+        memo=checked.body.memo,
+    )
+    expires = timestamp_pb2.TimestampSeconds(seconds=(now_ns // SECOND_NS // 3600 + 1) * 3600)
+    rate = exchange_rate_pb2.ExchangeRate(hbarEquiv=fees.HBARS, centEquiv=fees.CENTS, expirationTime=expires)
+    record.receipt.exchangeRate.currentRate.CopyFrom(rate)
+    record.receipt.exchangeRate.nextRate.CopyFrom(rate)
+    return record

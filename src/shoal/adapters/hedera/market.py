@@ -1,0 +1,290 @@
+"""The market contract's ABI: calls to call data, logs to events, reverts to reasons, views to values."""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError, EncodingError
+
+from shoal.core import calls, events
+from shoal.core.ids import Address, Digest, address_text, keccak256
+from shoal.core.money import Tinybar
+from shoal.errors import ConfigError, LedgerError, UsageError
+from shoal.ports import AccountState
+
+_ERROR_STRING, _PANIC = bytes.fromhex("08c379a0"), bytes.fromhex("4e487b71")
+
+
+@dataclass(frozen=True, slots=True)
+class Liabilities:
+    """What the contract owes in all, in tinybar."""
+
+    escrow_tinybar: Tinybar
+    stake_tinybar: Tinybar
+    balances_tinybar: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """What the contract says of a task now; `phase` counts as `MarketTypes.Phase` does."""
+
+    client: Address
+    topic: int
+    phase: int
+    quorum: int
+    manifest_hash: Digest
+    plan: calls.Plan
+    escrow_tinybar: Tinybar
+    reserved_tinybar: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A function, event or error of the ABI."""
+
+    name: str
+    inputs: tuple[Mapping[str, Any], ...]
+    types: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def signature_hash(self) -> bytes:
+        return keccak256(f"{self.name}({','.join(self.types)})".encode())
+
+    @property
+    def selector(self) -> bytes:
+        return self.signature_hash[:4]
+
+
+def _item(entry: Mapping[str, Any]) -> _Item:
+    inputs = tuple(entry.get("inputs", ()))
+    outputs = tuple(_type(part) for part in entry.get("outputs", ()))
+    return _Item(entry["name"], inputs, tuple(_type(part) for part in inputs), outputs)
+
+
+def _type(part: Mapping[str, Any]) -> str:
+    """The canonical type, structs spelled out: `(uint32,uint64)[]`."""
+    name: str = part["type"]
+    if not name.startswith("tuple"):
+        return name
+    return f"({','.join(_type(inner) for inner in part['components'])}){name.removeprefix('tuple')}"
+
+
+def camel(name: str) -> str:
+    """Python's name of a field as Solidity has it.
+
+    >>> camel("task_id")
+    'taskId'
+    """
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+@cache
+def artefact() -> dict[str, Any]:
+    """The contract as it was compiled for this version of shoal: abi, bytecode."""
+    text = resources.files("shoal.contracts").joinpath("TrainingMarket.json").read_text()
+    return dict(json.loads(text))
+
+
+class MarketAbi:
+    """Checked against `core.calls` and `core.events` when it is made, so that no call is ever encoded by a wrong shape.
+
+    >>> MarketAbi().encode(calls.Unstake(Tinybar(5))).hex()[:8]
+    '2e17de78'
+
+    Raises:
+        ConfigError: SHOAL-C11, names, arity or types of the dataclasses and of the ABI differ.
+    """
+
+    def __init__(self, abi: Sequence[Mapping[str, Any]] | None = None) -> None:
+        entries = artefact()["abi"] if abi is None else abi
+        of = {kind: {e["name"]: _item(e) for e in entries if e["type"] == kind} for kind in _KINDS}
+        self._functions, self._errors = of["function"], {e.selector: e for e in of["error"].values()}
+        changing = {e["name"] for e in entries if e["type"] == "function" and e["stateMutability"] not in _READING}
+        call_classes = {_lower(cls.__name__): cls for cls in typing.get_args(calls.Call)}
+        event_classes = {cls.__name__: cls for cls in typing.get_args(events.Event)}
+        _same_names("functions", set(call_classes), changing)
+        _same_names("events", set(event_classes), set(of["event"]))
+        for name, cls in call_classes.items():
+            _check(name, cls, self._functions[name].inputs)
+        for name, cls in event_classes.items():
+            _check(name, cls, of["event"][name].inputs)
+        self._events = {of["event"][name].signature_hash: (cls, of["event"][name]) for name, cls in event_classes.items()}
+
+    def encode(self, call: calls.Call) -> bytes:
+        """Call data.
+
+        Raises:
+            UsageError: SHOAL-U10, a value does not fit its type.
+        """
+        item = self._functions[_lower(type(call).__name__)]
+        return self._encoded(item, _values(call))
+
+    def encode_view(self, name: str, *arguments: Any) -> bytes:
+        return self._encoded(self._functions[name], arguments)
+
+    def decode_view(self, name: str, data: bytes) -> tuple[Any, ...]:
+        """The values that a view returned.
+
+        Raises:
+            LedgerError: SHOAL-L06, they are not such a view's.
+        """
+        try:
+            return tuple(decode(self._functions[name].outputs, data))
+        except (DecodingError, OverflowError, UnicodeDecodeError) as error:
+            raise _foreign(f"answered {name}() with {data[:64].hex() or 'nothing'}") from error
+
+    def decode_event(self, topics: Sequence[bytes], data: bytes) -> events.Event | None:
+        """The event of a log; None when it is not one of the market's.
+
+        Raises:
+            LedgerError: SHOAL-L06, the log has the name of an event but not its shape.
+        """
+        found = self._events.get(topics[0]) if topics else None
+        if found is None:
+            return None
+        cls, item = found
+        rest = iter(topics[1:])
+        try:
+            plain = iter(decode([t for t, i in zip(item.types, item.inputs, strict=True) if not i["indexed"]], data))
+            values = [
+                decode([kind], next(rest))[0] if part["indexed"] else next(plain)
+                for kind, part in zip(item.types, item.inputs, strict=True)
+            ]
+        except (DecodingError, StopIteration, OverflowError) as error:
+            raise _foreign(f"wrote a malformed event {item.name}") from error
+        made: events.Event = _build(cls, item.inputs, values)
+        return made
+
+    def decode_error(self, data: bytes) -> tuple[str, str]:
+        """Name and text of what a revert carries.
+
+        >>> MarketAbi().decode_error(bytes.fromhex("4e487b71" + "11".rjust(64, "0")))
+        ('Panic', 'Panic(0x11)')
+        """
+        selector, arguments = data[:4], data[4:]
+        try:
+            if selector == _ERROR_STRING:
+                return "Error", str(decode(["string"], arguments)[0])
+            if selector == _PANIC:
+                return "Panic", f"Panic({decode(['uint256'], arguments)[0]:#04x})"
+            item = self._errors.get(selector)
+            if item is not None:
+                values = decode(item.types, arguments)
+                shown = (f"{part['name']}={_shown(value)}" for part, value in zip(item.inputs, values, strict=True))
+                return item.name, f"{item.name}({', '.join(shown)})"
+        except (DecodingError, OverflowError, UnicodeDecodeError):
+            return "Unknown", f"revert data {data[:68].hex()}"
+        return "Unknown", f"revert data {data[:68].hex()}" if data else "reverted without a reason"
+
+    def account_state(self, data: bytes) -> AccountState:
+        registered, signing_key, recipient, stake, locked, balance = self.decode_view("getAccount", data)
+        return AccountState(registered, signing_key, recipient, Tinybar(stake), Tinybar(locked), Tinybar(balance))
+
+    def liabilities(self, data: bytes) -> Liabilities:
+        return Liabilities(*self.decode_view("liabilities", data))
+
+    def task(self, data: bytes) -> TaskView:
+        client, topic, phase, quorum, manifest, plan, escrow, reserved, *_ = self.decode_view("getTask", data)[0]
+        return TaskView(
+            Address(bytes.fromhex(client[2:])),
+            topic,
+            phase,
+            quorum,
+            Digest(manifest),
+            calls.Plan(*plan),
+            Tinybar(escrow),
+            Tinybar(reserved),
+        )
+
+    def _encoded(self, item: _Item, values: Sequence[Any]) -> bytes:
+        try:
+            return item.selector + encode(item.types, values)
+        except (EncodingError, TypeError, ValueError) as error:
+            raise UsageError(f"{item.name}: {error}", code="SHOAL-U10") from error
+
+
+_KINDS = ("function", "event", "error")
+_READING = ("view", "pure")
+_PYTHON_TYPES: dict[Any, tuple[str, ...]] = {
+    int: ("uint",),
+    bool: ("bool",),
+    bytes: ("bytes32", "address"),
+    tuple[bytes, ...]: ("bytes32[]",),
+    calls.Plan: ("tuple",),
+}
+
+
+def _lower(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+def _same_names(what: str, python: set[str], solidity: set[str]) -> None:
+    if python != solidity:
+        raise _mismatch(f"{what} that only one side has: {', '.join(sorted(python ^ solidity))}")
+
+
+def _check(name: str, cls: type[Any], inputs: Sequence[Mapping[str, Any]]) -> None:
+    ours = [camel(part.name) for part in fields(cls)]
+    theirs = [part["name"] for part in inputs]
+    if ours != theirs:
+        raise _mismatch(f"{name} has {ours} in Python and {theirs} in Solidity")
+    hints = typing.get_type_hints(cls)
+    for part, entry in zip(fields(cls), inputs, strict=True):
+        hint = hints[part.name]
+        exact = "address" if hint is Address else ""
+        hint = getattr(hint, "__supertype__", hint)
+        hint = getattr(hint, "__supertype__", hint)
+        if not entry["type"].startswith(exact or _PYTHON_TYPES[hint]):
+            raise _mismatch(f"{name}.{part.name} is {entry['type']} in Solidity")
+        if hint is calls.Plan:
+            _check(f"{name}.{part.name}", calls.Plan, entry["components"])
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    """The fields of a dataclass by position, structs as tuples; not `astuple`, which would copy proofs deeply."""
+    parts = (getattr(value, part.name) for part in fields(value))
+    return tuple(_values(part) if isinstance(part, calls.Plan) else part for part in parts)
+
+
+def _build(cls: type[Any], inputs: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> Any:
+    made = []
+    for entry, value in zip(inputs, values, strict=True):
+        if entry["type"] == "address":
+            value = bytes.fromhex(value[2:])
+        elif entry["type"] == "tuple":
+            value = calls.Plan(*value)
+        made.append(value)
+    return cls(*made)
+
+
+def _shown(value: Any) -> str:
+    """An argument of an error, for people; a bytes32 of printable ASCII is the name of a field."""
+    if not isinstance(value, bytes):
+        return str(value)
+    text = value.rstrip(b"\0")
+    if text and len(text) < len(value) and text.isascii() and text.decode("ascii").isprintable():
+        return text.decode("ascii")
+    return address_text(value)
+
+
+def _mismatch(text: str) -> ConfigError:
+    return ConfigError(
+        f"the contract's ABI is not this version's: {text}", code="SHOAL-C11", hint="compile the contract again"
+    )
+
+
+def _foreign(text: str) -> LedgerError:
+    return LedgerError(
+        f"the contract {text}: it is not a TrainingMarket of this version",
+        code="SHOAL-L06",
+        hint="check the setting contract_id",
+    )

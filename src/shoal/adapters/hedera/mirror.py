@@ -1,0 +1,209 @@
+"""The mirror node's REST: requests with deadlines and retries, pages, and how far the ledger can be read."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+
+from shoal.errors import LedgerError, LedgerUnreachable
+
+log = logging.getLogger("shoal.ledger")
+
+SECOND_NS = 1_000_000_000
+PAGE_ROWS = 100
+_ATTEMPT_S = 10.0
+_DEADLINE_S = 30.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
+_MAX_BODY_BYTES = 32 * 1024 * 1024
+_MAX_PAGES = 100_000
+_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+Params = Sequence[tuple[str, str]]
+
+
+def time_text(time_ns: int) -> str:
+    """Consensus time as the mirror writes it.
+
+    >>> time_text(1_500_000_000_000_000_001)
+    '1500000000.000000001'
+    """
+    return f"{time_ns // SECOND_NS}.{time_ns % SECOND_NS:09d}"
+
+
+def parse_time(text: str) -> int:
+    """The inverse of `time_text`; raises ValueError.
+
+    >>> parse_time("1500000000.000000001")
+    1500000000000000001
+    """
+    seconds, _, fraction = text.partition(".")
+    if not (seconds.isascii() and seconds.isdigit() and len(fraction) <= 9):
+        raise ValueError(f"{text!r} is not a consensus time")
+    return int(seconds) * SECOND_NS + int(fraction.ljust(9, "0"))
+
+
+def between(after_ns: int, until_ns: int) -> list[tuple[str, str]]:
+    """Parameters that select after < time <= until, oldest first, in full pages."""
+    return [
+        ("timestamp", f"gt:{time_text(after_ns)}"),
+        ("timestamp", f"lte:{time_text(until_ns)}"),
+        ("order", "asc"),
+        ("limit", str(PAGE_ROWS)),
+    ]
+
+
+class Mirror:
+    """One mirror node. Every method raises LedgerUnreachable after its deadline of 30 s."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
+        self._url = url.rstrip("/")
+        self._http = http
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator[Mirror]:
+        """A mirror with its own pool of connections that are kept alive."""
+        local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+        limits = httpx.Limits(max_connections=8, max_keepalive_connections=4)
+        # A proxy from the environment never stands between a machine and itself.
+        async with httpx.AsyncClient(timeout=_ATTEMPT_S, limits=limits, trust_env=not local) as http:
+            yield cls(url, http)
+
+    # ---------------------------------------------------------------- requests
+
+    async def get(self, path: str, params: Params = ()) -> dict[str, Any] | None:
+        """The JSON object at a path below /api/v1; None when the mirror does not have it."""
+        status, body = await self._request("GET", "/api/v1" + path, params=list(params))
+        if status == 404:
+            return None
+        if status != 200:
+            raise self._refused(path, status, body)
+        return body
+
+    async def need(self, path: str, params: Params = ()) -> dict[str, Any]:
+        """As `get`, for what must be there."""
+        body = await self.get(path, params)
+        if body is None:
+            raise self._refused(path, 404, {})
+        return body
+
+    async def eventually(self, path: str) -> dict[str, Any] | None:
+        """As `get`, for what has consensus already: waits until the mirror has caught up; None when it does not."""
+        pause_s = _FIRST_PAUSE_S
+        with trio.move_on_after(_DEADLINE_S):
+            while True:
+                body = await self.get(path)
+                if body is not None:
+                    return body
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, 1.0)
+        return None
+
+    async def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Status and JSON of a POST that changes nothing."""
+        return await self._request("POST", "/api/v1" + path, content=json.dumps(body).encode())
+
+    async def rows(self, path: str, name: str, params: Params) -> AsyncIterator[dict[str, Any]]:
+        """All rows of all pages; nothing when the mirror does not have the path."""
+        target, wanted = "/api/v1" + path, list(params)
+        for _ in range(_MAX_PAGES):
+            status, body = await self._request("GET", target, params=wanted)
+            if status == 404:
+                return
+            if status != 200:
+                raise self._refused(path, status, body)
+            for row in body.get(name) or ():
+                yield row
+            link = (body.get("links") or {}).get("next")
+            if not link:
+                return
+            parts = urlsplit(str(link))
+            if not parts.path.startswith("/api/v1/"):
+                raise self._refused(path, status, {"links": link})
+            target, wanted = f"{parts.path}?{parts.query}", []
+        raise self._refused(path, 200, {"links": "pages without end"})
+
+    async def _request(self, method: str, target: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        """One request, repeated while the mirror is busy or away."""
+        pause_s, problem = _FIRST_PAUSE_S, "no answer"
+        if not more.get("params"):
+            more.pop("params", None)
+        with trio.move_on_after(_DEADLINE_S):
+            while True:
+                try:
+                    status, raw = await self._once(method, self._url + target, more)
+                    if status not in _RETRIED:
+                        return status, _json_object(raw)
+                    problem = f"HTTP {status}"
+                except httpx.TransportError as error:
+                    problem = str(error) or type(error).__name__
+                except ValueError:
+                    problem = "an answer that is not a JSON object"
+                log.debug("mirror %s: %s", target, problem)
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        raise LedgerUnreachable(
+            f"the mirror node at {self._url} cannot be reached: {problem}",
+            hint="check the network and the setting mirror_rest",
+        )
+
+    async def _once(self, method: str, url: str, more: dict[str, Any]) -> tuple[int, bytes]:
+        headers = {"content-type": "application/json"} if "content" in more else {}
+        async with self._http.stream(method, url, headers=headers, **more) as response:
+            body = bytearray()
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > _MAX_BODY_BYTES:
+                    raise LedgerError(f"the mirror node's answer to {url} is larger than {_MAX_BODY_BYTES} bytes")
+            return response.status_code, bytes(body)
+
+    def _refused(self, path: str, status: int, body: dict[str, Any]) -> LedgerError:
+        return LedgerError(
+            f"the mirror node at {self._url} answered {path} with HTTP {status}: {json.dumps(body)[:300]}",
+            hint="is this the mirror node of the network in your settings?",
+        )
+
+    # ---------------------------------------------------------------- what is asked often
+
+    async def watermark(self) -> int:
+        """Consensus time in ns up to which everything can be read.
+
+        A mirror imports in order and commits whole blocks, so all before the newest transaction or the end of the
+        newest closed block is there; a quiet network still closes blocks. To be asked before reading.
+        """
+        newest = [("limit", "1"), ("order", "desc")]
+        times = [0]
+        blocks = await self.need("/blocks", newest)
+        times += [parse_time(block["timestamp"]["to"]) for block in blocks["blocks"] if block["timestamp"]["to"]]
+        transactions = await self.need("/transactions", newest)
+        times += [parse_time(row["consensus_timestamp"]) for row in transactions["transactions"]]
+        return max(times)
+
+    async def transaction(self, transaction: str) -> dict[str, Any] | None:
+        """The user's transaction of an id, whatever its result; its duplicates and children are left out."""
+        body = await self.get(f"/transactions/{transaction}")
+        return _original(body)
+
+    async def consensus(self, transaction: str) -> dict[str, Any] | None:
+        """As `transaction`, for one that has consensus: waits for the mirror."""
+        return _original(await self.eventually(f"/transactions/{transaction}"))
+
+
+def _original(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    for row in (body or {}).get("transactions", ()):
+        if row.get("nonce", 0) == 0 and not row.get("scheduled") and row.get("result") != "DUPLICATE_TRANSACTION":
+            return dict(row)
+    return None
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    body = json.loads(raw or b"{}")
+    if not isinstance(body, dict):
+        raise ValueError("not an object")
+    return body

@@ -1,0 +1,230 @@
+"""Preparing a task on the ML user's machine: look at the data, check the model, cut, encrypt, upload.
+
+Nothing here costs anything, and nothing leaves the machine in clear but the graph document.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import trio
+
+from shoal import seal
+from shoal.core import limits
+from shoal.core.codec import digest
+from shoal.core.ids import Digest
+from shoal.core.manifest import Blob, ChunkInfo, Manifest, Rules
+from shoal.errors import DataError, ModelError, UsageError
+from shoal.learn import chunks as chunkfiles
+from shoal.learn import data, document, export, train, update
+from shoal.learn.interpreter import GraphModel
+from shoal.learn.recipe import Recipe
+from shoal.ports import Blobs
+from shoal.roles import bundle as b
+from shoal.roles.client import Secrets
+
+EXAMPLE_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the ML user brings."""
+
+    model: Path
+    """A folder in the shape of `examples/`, or a `model.py`."""
+    dataset: Path | None = None
+    """CSV, Parquet, NPZ or a folder of images by class; None when the folder has a `data.py`."""
+    recipe: Path | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A model and a data set that fit each other: everything that is known before a price is asked."""
+
+    name: str
+    recipe: Recipe
+    split: data.Split
+    description: data.Description
+    exported: export.Exported
+    classes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A task that lies encrypted in storage, ready to be created."""
+
+    manifest: Manifest
+    secrets: Secrets
+    document: Path
+
+
+def examine(source: Source, overrides: dict[str, Any]) -> Examined:
+    """Load the data and the model, and check that the exported model trains like the one that was written.
+
+    Raises:
+        DataError, ModelError, UsageError: what is wrong, where, and what to do.
+    """
+    folder = source.model if source.model.is_dir() else source.model.parent
+    model_file = source.model / "model.py" if source.model.is_dir() else source.model
+    recipe = Recipe.from_dict({**_read_recipe(source.recipe or folder / "recipe.json"), **overrides})
+    where = source.dataset or folder
+    loaded = data.load_any(where, source.label, target="classes" if recipe.loss == "cross_entropy" else "values")
+    split = data.split(loaded, seed=recipe.seed)
+    torch.manual_seed(recipe.seed)
+    module = export.load_author_model(model_file)
+    rows = min(EXAMPLE_ROWS, len(split.train.x))
+    exported = export.export_model(module, (_tensor(split.train.x[:rows]),), recipe, _tensor(split.train.y[:rows]))
+    return Examined(where.stem, recipe, split, data.describe(loaded), exported, loaded.classes)
+
+
+async def prepare(
+    examined: Examined,
+    *,
+    chunks: int,
+    blobs: Blobs,
+    directory: Path,
+    network: str,
+    contract: str,
+    rules: Rules,
+    progress: Callable[[str, int, int], None],
+) -> Prepared:
+    """Cut the data into chunks, encrypt each with a key of its own, upload, and write the manifest.
+
+    Args:
+        directory: keeps the secrets and the test split; readable by the owner only.
+        progress: called with (what, done, total).
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    prefix = f"tasks/{secrets.token_hex(16)}"
+    work = directory / "upload"
+    work.mkdir(exist_ok=True)
+    document_path = directory / "graph.json"
+    document_path.write_bytes(examined.exported.document)
+    await blobs.ensure_bucket()
+    infos, keys = [], []
+    pieces = chunkfiles.cut(examined.split.train, chunks, seed=examined.recipe.seed)
+    for index, piece in enumerate(pieces):
+        info, key = await _encrypt_chunk(blobs, prefix, f"chunk-{index}", piece.x, piece.y, work)
+        infos.append(info)
+        keys.append(key)
+        progress("chunks", index + 1, len(pieces))
+    validation = examined.split.validation
+    validation_info, validation_key = await _encrypt_chunk(
+        blobs, prefix, "validation", validation.x, validation.y, work
+    )
+    secret = secrets.token_bytes(32)
+    initial, initial_blob, size = await _encrypt_initial(examined, blobs, prefix, secret, directory, work)
+    chunkfiles.write_chunk(directory / "test.safetensors", examined.split.test.x, examined.split.test.y)
+    manifest = Manifest(
+        nonce=secrets.token_bytes(16),
+        network=network,
+        contract=contract,
+        document=Blob(digest(examined.exported.document), len(examined.exported.document)),
+        initial=initial,
+        initial_blob=initial_blob,
+        recipe=examined.recipe.as_dict(),
+        chunks=tuple(infos),
+        validation=validation_info,
+        slot_bytes=seal.slot_bytes(size),
+        rules=rules,
+        summary={
+            "name": examined.name,
+            "rows": sum(info.rows for info in infos),
+            "shape": [int(n) for n in examined.split.train.x.shape[1:]],
+            "classes": len(examined.classes or ()),
+            "metric": examined.recipe.metric,
+        },
+    )
+    return Prepared(manifest, Secrets(prefix, secret, tuple(keys), validation_key), document_path)
+
+
+async def _encrypt_chunk(
+    blobs: Blobs, prefix: str, name: str, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], work: Path
+) -> tuple[ChunkInfo, str]:
+    plain, cipher = work / f"{name}.safetensors", work / f"{name}.age"
+    identity, recipient = seal.new_identity()
+
+    def encrypt() -> Blob:
+        chunkfiles.write_chunk(plain, x, y)
+        if plain.stat().st_size > limits.CHUNK_BYTES:
+            raise DataError(
+                f"{name} has {plain.stat().st_size} bytes, at most {limits.CHUNK_BYTES} fit",
+                code="SHOAL-D20",
+                hint="cut the data set into more chunks with --chunks",
+            )
+        seal.seal_file(plain, cipher, [recipient])
+        return Blob(Digest(seal.sha256_file(cipher)), cipher.stat().st_size)
+
+    blob = await trio.to_thread.run_sync(encrypt)
+    await blobs.put(f"{prefix}/{name}", cipher)
+    plain.unlink()
+    cipher.unlink()
+    return ChunkInfo(blob, len(x)), identity
+
+
+async def _encrypt_initial(
+    examined: Examined, blobs: Blobs, prefix: str, secret: bytes, directory: Path, work: Path
+) -> tuple[Digest, Blob, int]:
+    """Round 0: the weights as the author's model was initialised."""
+    plain, cipher = directory / "initial.safetensors", work / "initial.cipher"
+    update.write_state(plain, initial_state(examined))
+    plain_hash, cipher_hash, size = seal.encrypt_deterministic(secret, b.checkpoint_label(0), plain, cipher)
+    await blobs.put(f"{prefix}/initial", cipher)
+    cipher.unlink()
+    return Digest(plain_hash), Blob(Digest(cipher_hash), size), plain.stat().st_size
+
+
+def graph_model(examined: Examined) -> GraphModel:
+    """The exported model, as trainers will run it."""
+    return GraphModel.from_bytes(examined.exported.document, examined.exported.weights)
+
+
+def initial_state(examined: Examined) -> dict[str, torch.Tensor]:
+    return graph_model(examined).state()
+
+
+def evaluate(document_bytes: bytes, weights: Path, test: Path, recipe: Recipe) -> train.Metrics:
+    """Score a result on the test split, which never left this machine."""
+    parsed = document.parse(document_bytes)
+    state = update.read_state(weights, parsed)
+    x, y = chunkfiles.read_chunk(test, max_bytes=limits.CHUNK_BYTES * limits.CHUNKS)
+    return train.evaluate(GraphModel(parsed, state), state, _tensor(x), _tensor(y), recipe)
+
+
+def train_centrally(examined: Examined, *, steps: int) -> train.Metrics:
+    """The same model and data in one place, for the same number of steps: what federation is measured by."""
+    model = graph_model(examined)
+    x, y = _tensor(examined.split.train.x), _tensor(examined.split.train.y)
+    state = train.train_central(
+        model, initial_state(examined), x, y, examined.recipe, steps=steps, seed=examined.recipe.seed
+    )
+    test = examined.split.test
+    return train.evaluate(model, state, _tensor(test.x), _tensor(test.y), examined.recipe)
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"there is no recipe at {path}",
+            code="SHOAL-U04",
+            hint="write a recipe.json beside the model, as in examples/breast_cancer, or give --recipe",
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"{path} is not a recipe: {error}", code="SHOAL-U05") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} must hold one JSON object", code="SHOAL-M10")
+    return value
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))

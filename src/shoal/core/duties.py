@@ -1,0 +1,179 @@
+"""What the state asks of each participant: commands derived from the state, so that a restart repeats nothing.
+
+Training follows the optimistic view, since redoing it costs only time. Money follows the log alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from shoal.core import calls
+from shoal.core.ids import Address, TaskId
+from shoal.core.merkle import proof
+from shoal.core.task import SECOND_NS, Checkpoint, Mark, Phase, State, Update
+
+TURN_S = 3
+"""Calls that anyone may make are made by one after the other, this far apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetReady:
+    """Open the envelope, fetch and verify the chunks, then call `ready`."""
+
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TrainChunk:
+    round: int
+    chunk: int
+    base: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class MakeCheckpoint:
+    round: int
+    base: Checkpoint
+    updates: tuple[Update, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PostResult:
+    mark: Mark
+
+
+Work = GetReady | TrainChunk | MakeCheckpoint | PostResult
+
+
+def work(view: State, me: Address) -> list[Work]:
+    """What a trainer should do now, by the optimistic view; the most urgent first."""
+    seat = view.seat_of(me)
+    if seat is None or seat.lost:
+        return []
+    if view.phase is Phase.AWARDED and not seat.ready and view.holders and me in view.envelopes:
+        return [GetReady(view.envelopes[me])]
+    if not seat.active:
+        return []
+    aggregator = view.aggregator()
+    mine = aggregator is not None and aggregator.trainer == me
+    if view.phase is Phase.RUNNING:
+        waiting = view.waiting_for()
+        duties: list[Work] = [
+            TrainChunk(view.round, chunk, view.base)
+            for chunk in waiting
+            if (holder := view.holder(chunk)) and holder.trainer == me
+        ]
+        if mine and not waiting and view.updates:
+            duties.append(
+                MakeCheckpoint(view.round, view.base, tuple(view.updates[chunk] for chunk in sorted(view.updates)))
+            )
+        return duties
+    if view.phase is Phase.FINISHED and mine and view.final and view.result is None:
+        return [PostResult(view.final)]
+    return []
+
+
+def payments(log: State, me: Address) -> list[calls.Call]:
+    """The calls about money that `me` should make now, by the log alone: expire, settle, claim, release."""
+    task, plan = log.place.task, log.plan
+    due: list[calls.Call] = []
+    if log.phase is Phase.SETTLING and log.confirmed and _my_turn(log, me, log.confirmed.settle_after):
+        due.append(calls.Settle(task))
+    elif log.phase is Phase.OPEN and _my_turn(log, me, plan.award_until):
+        due.append(calls.Expire(task))
+    elif log.phase is Phase.AWARDED:
+        enough = len(log.seats) >= plan.min_trainers
+        until = plan.start_until if enough else plan.standby_until
+        # Started without its manifest or holders: it cannot be trained, but the contract takes it for running.
+        if _my_turn(log, me, plan.end_by if log.quorum else until):
+            due.append(calls.Expire(task))
+    elif log.phase in (Phase.RUNNING, Phase.FINISHED) and _my_turn(log, me, plan.end_by):
+        due.append(calls.Expire(task))
+    elif log.phase is Phase.SETTLED:
+        due += [claim for leaf in _owed(log, me) if (claim := claim_for(log, leaf)) is not None]
+    elif log.phase.over:
+        due += [calls.Release(task, trainer) for trainer in _owed(log, me)]
+    return due
+
+
+def claim_for(log: State, trainer: Address) -> calls.Claim | None:
+    """The claim of one trainer, with its proof against the settled root of credits."""
+    mark = settled_mark(log)
+    if mark is None:
+        return None
+    leaves = [leaf.hash(log.place.task) for leaf in mark.credits]
+    for index, leaf in enumerate(mark.credits):
+        if leaf.trainer == trainer:
+            path = proof(leaves, index)
+            return calls.Claim(log.place.task, trainer, leaf.units, leaf.aggregates, leaf.no_show, path)
+    return None
+
+
+def settled_mark(log: State) -> Mark | None:
+    """What the money follows: the confirmed result, or after an early end the last confirmed checkpoint.
+
+    None also where a quorum confirmed credits that do not follow from the log: no proof of ours would fit them.
+    """
+    confirmed = log.confirmed
+    round, root = (confirmed.round, confirmed.credits_root) if confirmed else (log.progress_round, log.progress_root)
+    mark = log.mark_of(round)
+    return mark if mark is not None and mark.root(log.place) == root else None
+
+
+def checkpoint_vote(log: State, me: Address, mark: Mark) -> calls.ConfirmCheckpoint | None:
+    """The vote for a mark, unless it is cast already, or no longer needed."""
+    if log.phase not in (Phase.RUNNING, Phase.FINISHED) or mark.round <= log.progress_round:
+        return None
+    if log.voted(me, mark.subject()) or log.mark_of(mark.round) != mark:
+        return None
+    return calls.ConfirmCheckpoint(
+        log.place.task, mark.round, mark.checkpoint, mark.units, mark.aggregates, mark.root(log.place)
+    )
+
+
+def result_vote(log: State, me: Address) -> calls.PublishResult | calls.ConfirmResult | None:
+    """The vote for the posted result: its author publishes, others confirm, or publish if the author does not."""
+    mark, note = log.final, log.result
+    if log.phase is not Phase.FINISHED or mark is None or note is None or log.voted(me, mark.subject(note.object)):
+        return None
+    fields = (
+        log.place.task,
+        note.object,
+        mark.log_position,
+        mark.round,
+        mark.units,
+        mark.aggregates,
+        mark.root(log.place),
+    )
+    if note.object in log.published:
+        return calls.ConfirmResult(*fields)
+    if note.author == me or log.now_ns > log.turn_ns + TURN_S * (1 + _turn(log, me)) * SECOND_NS:
+        return calls.PublishResult(*fields)
+    return None
+
+
+def unit_seed(task: TaskId, round: int, chunk: int) -> int:
+    """The seed of a work unit: whoever trains it, and whoever checks it, draws the same numbers (63 bits)."""
+    text = b"shoal/unit/1" + task + round.to_bytes(4, "big") + chunk.to_bytes(4, "big")
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def _owed(log: State, me: Address) -> list[Address]:
+    """Whose claim `me` makes: its own; the client also those of no-shows, whose penalty is the client's."""
+    mine = [seat.trainer for seat in log.seats if seat.trainer == me]
+    if me == log.client and (mark := settled_mark(log)):
+        mine += [leaf.trainer for leaf in mark.credits if leaf.no_show]
+    return [trainer for trainer in mine if trainer not in log.claims]
+
+
+def _turn(log: State, me: Address) -> int:
+    """0 for the client, then the seats in order; strangers have no turn."""
+    index = log.seat_index(me)
+    return 0 if me == log.client else (len(log.seats) + 1 if index is None else index + 1)
+
+
+def _my_turn(log: State, me: Address, after_s: int) -> bool:
+    if me != log.client and log.seat_index(me) is None:
+        return False
+    return log.now_ns > (after_s + TURN_S * _turn(log, me)) * SECOND_NS + SECOND_NS

@@ -1,0 +1,95 @@
+"""The fold: one task's state after each item of its log, the same in every node that reads it.
+
+    begin(place, created, time_ns) -> State
+    step(state, item) -> State
+    advance(state, time_ns) -> State
+
+Time enters only as consensus time. `advance` applies every deadline that has passed, in order, and every
+`step` advances to its item's time first; so it makes no difference when or how often a node looks:
+`advance(advance(s, a), b) == advance(s, b)` for a <= b.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from shoal.core import fold_entries, fold_events
+from shoal.core.entries import Entry, Place
+from shoal.core.events import Event, TaskCreated
+from shoal.core.task import SECOND_NS, Author, Phase, State
+
+PUBLISH_PATIENCE = 3
+"""A published result has this many aggregate timeouts to be confirmed before another trainer publishes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that has its place in consensus order."""
+
+    time_ns: int
+    what: Entry | Event
+
+
+def begin(place: Place, created: TaskCreated, time_ns: int) -> State:
+    """The state right after `createTask`."""
+    return State(
+        place=place,
+        client=created.client,
+        client_recipient=created.recipient,
+        topic=created.topic,
+        manifest_hash=created.manifest_hash,
+        plan=created.plan,
+        created_ns=time_ns,
+        now_ns=time_ns,
+        authors={created.client: Author(created.signing_key)},
+    )
+
+
+def step(state: State, item: Item) -> State:
+    """Take one item. What breaks a rule changes nothing but its author's place in its own chain."""
+    state = advance(state, item.time_ns)
+    if isinstance(item.what, Entry):
+        return fold_entries.take(state, item.what)
+    return fold_events.take(state, item.what)
+
+
+def advance(state: State, time_ns: int) -> State:
+    """Let consensus time pass: everyone whose deadline came loses its seat or its turn."""
+    while (due := next_deadline(state)) is not None and due <= time_ns:
+        state = _expire_turn(replace(state, now_ns=due))
+    return replace(state, now_ns=time_ns) if time_ns > state.now_ns else state
+
+
+def next_deadline(state: State) -> int | None:
+    """When the fold will next change by time alone (ns), if nothing else happens."""
+    if state.manifest is None or not state.active():
+        return None
+    rules = state.manifest.rules
+    if state.phase is Phase.RUNNING:
+        wait_s = rules.round_timeout_s if state.waiting_for() else rules.aggregate_timeout_s
+    elif state.phase is Phase.FINISHED and state.marks:
+        wait_s = rules.aggregate_timeout_s * (PUBLISH_PATIENCE if state.result else 1)
+    else:
+        return None
+    due = state.turn_ns + wait_s * SECOND_NS
+    return due if due <= state.plan.end_by * SECOND_NS else None
+
+
+def _expire_turn(state: State) -> State:
+    """Whoever was waited for has lost its seat; the wait starts anew for whoever comes next."""
+    if state.phase is Phase.RUNNING and (missing := state.waiting_for()):
+        late = {seat.trainer for chunk in missing if (seat := state.holder(chunk))}
+        reason = f"no update in round {state.round}"
+    else:
+        aggregator = state.aggregator()
+        late = {aggregator.trainer} if aggregator else set()
+        reason = f"no aggregate in round {state.round}" if state.phase is Phase.RUNNING else "result not confirmed"
+    seats = tuple(replace(seat, lost=reason) if seat.trainer in late else seat for seat in state.seats)
+    return end_if_nothing_left(replace(state, seats=seats, turn_ns=state.now_ns, result=None))
+
+
+def end_if_nothing_left(state: State) -> State:
+    """A task whose every chunk has lapsed ends with the checkpoint it has."""
+    if state.phase is Phase.RUNNING and not state.updates and not state.waiting_for():
+        return fold_entries.finish(state)
+    return state

@@ -1,0 +1,259 @@
+"""The fold's rules for signed entries: what each kind may say, when, and who may say it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from shoal.core import limits
+from shoal.core.codec import CodecError
+from shoal.core.entries import Entry
+from shoal.core.ids import Address, Digest
+from shoal.core.manifest import Manifest
+from shoal.core.merkle import AwardLeaf, CreditLeaf, root
+from shoal.core.task import Checkpoint, Holders, Mark, Phase, ResultNote, Seat, State, Update, inputs_of
+
+
+def take(state: State, entry: Entry) -> State:
+    """Check the author's chain, then the rule of the kind. A refused body still counts in the chain."""
+    author = state.authors.get(entry.author)
+    if author is None or entry.place != state.place or not entry.signed_by(author.signing_key):
+        return state
+    if entry.sequence != author.sequence or entry.previous != author.head:
+        if entry.sequence == author.sequence - 1 and entry.hash != author.head:
+            return _with_author(state, entry.author, equivocated=True)
+        return state
+    size = len(entry.data())
+    if author.entries >= limits.AUTHOR_ENTRIES or author.size_bytes + size > limits.AUTHOR_BYTES:
+        return state
+    state = _with_author(
+        state,
+        entry.author,
+        sequence=author.sequence + 1,
+        head=entry.hash,
+        entries=author.entries + 1,
+        size_bytes=author.size_bytes + size,
+    )
+    try:
+        return _RULES[entry.kind](state, entry.author, entry.body)
+    except (KeyError, TypeError, ValueError, IndexError):
+        return state  # a body that does not have the shape of its kind says nothing
+
+
+def follows(state: State, entry: Entry) -> bool:
+    """Whether this is the next entry of its author's chain, rightly signed."""
+    author = state.authors.get(entry.author)
+    return (
+        author is not None
+        and entry.place == state.place
+        and entry.sequence == author.sequence
+        and entry.previous == author.head
+        and entry.signed_by(author.signing_key)
+    )
+
+
+def finish(state: State) -> State:
+    """No more rounds: what was reached is what will be settled."""
+    last = state.base
+    if last.round and state.mark_of(last.round) is None:
+        state = replace(state, marks=(*state.marks, _mark(state, last)))
+    return replace(state, phase=Phase.FINISHED, turn_ns=state.now_ns, result=None)
+
+
+def _manifest(state: State, author: Address, body: dict[str, Any]) -> State:
+    if author != state.client or state.manifest is not None:
+        return state
+    try:
+        manifest = Manifest.from_bytes(_bytes(body["manifest"]))
+    except CodecError:
+        return state
+    fits = (
+        manifest.hash == state.manifest_hash
+        and len(manifest.chunks) == state.plan.chunks
+        and (manifest.network, manifest.contract) == (state.place.network, state.place.contract)
+    )
+    return replace(state, manifest=manifest) if fits else state
+
+
+def _award(state: State, author: Address, body: dict[str, Any]) -> State:
+    if author != state.client or state.phase is not Phase.AWARDED or state.award:
+        return state
+    leaves = tuple(
+        AwardLeaf(Address(_bytes(who, 20)), _whole(units), _whole(rank)) for who, units, rank in body["leaves"]
+    )
+    if root([leaf.hash(state.place.task) for leaf in leaves]) != state.award_root:
+        return state
+    return replace(state, award=leaves)
+
+
+def _assign(state: State, author: Address, body: dict[str, Any]) -> State:
+    if author != state.client or state.phase is not Phase.AWARDED or state.holders:
+        return state
+    holders = tuple(Holders(_seat(state, primary), _seat(state, backup)) for primary, backup in body["holders"])
+    if len(holders) != state.plan.chunks or any(
+        h.primary is None or h.primary == h.backup for h in holders if h.backup is not None
+    ):
+        return state
+    for index, seat in enumerate(state.seats):
+        if sum(each.primary == index for each in holders) > seat.units:
+            return state
+    return replace(state, holders=holders)
+
+
+def _envelope(state: State, author: Address, body: dict[str, Any]) -> State:
+    if author != state.client or state.phase is not Phase.AWARDED:
+        return state
+    to, sealed = Address(_bytes(body["to"], 20)), _bytes(body["sealed"])
+    if state.seat_of(to) is None or len(sealed) > limits.ENVELOPE_BYTES:
+        return state
+    return replace(state, envelopes={**state.envelopes, to: sealed})
+
+
+def _update(state: State, author: Address, body: dict[str, Any]) -> State:
+    if state.phase is not Phase.RUNNING:
+        return state
+    update = Update(
+        author=author,
+        round=_whole(body["round"]),
+        chunk=_whole(body["chunk"]),
+        object=Digest(_bytes(body["object"], 32)),
+        state=Digest(_bytes(body["state"], 32)),
+        samples=_whole(body["samples"]),
+        loss=_number(body["loss"]),
+        metric=_number(body["metric"]),
+        seconds=_number(body["seconds"]),
+        chain=Digest(_bytes(body["chain"], 32)),
+    )
+    if update.round != state.round or _bytes(body["base"], 32) != state.base.state:
+        return state
+    if update.chunk >= len(state.holders) or update.chunk in state.updates or update.samples < 1:
+        return state
+    holder = state.holder(update.chunk)
+    if holder is None or author != holder.trainer:
+        return state
+    state = replace(state, updates={**state.updates, update.chunk: update})
+    return state if state.waiting_for() else replace(state, turn_ns=state.now_ns)
+
+
+def _checkpoint(state: State, author: Address, body: dict[str, Any]) -> State:
+    aggregator = state.aggregator()
+    if state.phase is not Phase.RUNNING or aggregator is None or author != aggregator.trainer:
+        return state
+    if _whole(body["round"]) != state.round or state.waiting_for() or not state.updates:
+        return state
+    included = tuple(_whole(chunk) for chunk in body["included"])
+    rejected = tuple((_whole(chunk), _text(reason)) for chunk, reason in body["rejected"])
+    # An aggregate that leaves out a delivered update is invalid.
+    if sorted([*included, *(chunk for chunk, _ in rejected)]) != sorted(state.updates) or not included:
+        return state
+    # Made from gossip, it may be of other updates than those that the log came to hold.
+    if "inputs" in body and body["inputs"] != inputs_of(tuple(state.updates[chunk] for chunk in sorted(state.updates))):
+        return state
+    checkpoint = Checkpoint(
+        round=state.round,
+        state=Digest(_bytes(body["state"], 32)),
+        object=Digest(_bytes(body["object"], 32)),
+        author=author,
+        included=included,
+        rejected=rejected,
+        loss=_number(body["loss"]),
+        metric=_number(body["metric"]),
+        updates=tuple(state.updates[chunk] for chunk in sorted(state.updates)),
+        started_ns=state.base.time_ns,
+        time_ns=state.now_ns,
+    )
+    units = dict(state.units)
+    for chunk in included:
+        trainer = state.updates[chunk].author
+        units[trainer] = units.get(trainer, 0) + 1
+    aggregates = {**state.aggregates, author: state.aggregates.get(author, 0) + 1}
+    state = replace(
+        state,
+        checkpoints=(*state.checkpoints, checkpoint),
+        updates={},
+        units=units,
+        aggregates=aggregates,
+        turn_ns=state.now_ns,
+    )
+    assert state.manifest is not None, "a task does not start without its manifest"
+    if checkpoint.round % state.manifest.rules.confirm_every == 0 or checkpoint.round == state.plan.rounds:
+        state = replace(state, marks=(*state.marks, _mark(state, checkpoint)))
+    done = checkpoint.round == state.plan.rounds or not state.waiting_for()
+    return finish(state) if done else state
+
+
+def _result(state: State, author: Address, body: dict[str, Any]) -> State:
+    publisher = state.aggregator()
+    if state.phase is not Phase.FINISHED or state.final is None or state.result is not None:
+        return state
+    if publisher is None or author != publisher.trainer or _whole(body["round"]) != state.final.round:
+        return state
+    envelope = _bytes(body["envelope"])
+    if len(envelope) > limits.ENVELOPE_BYTES:
+        return state
+    note = ResultNote(author, Digest(_bytes(body["object"], 32)), envelope)
+    return replace(state, result=note, turn_ns=state.now_ns)
+
+
+_RULES: dict[str, Callable[[State, Address, dict[str, Any]], State]] = {
+    "manifest": _manifest,
+    "award": _award,
+    "assign": _assign,
+    "envelope": _envelope,
+    "update": _update,
+    "checkpoint": _checkpoint,
+    "result": _result,
+}
+
+
+def _mark(state: State, checkpoint: Checkpoint) -> Mark:
+    return Mark(
+        round=checkpoint.round,
+        checkpoint=checkpoint.state,
+        log_position=checkpoint.time_ns,
+        credits=tuple(_credit(state, seat) for seat in state.seats),
+    )
+
+
+def _credit(state: State, seat: Seat) -> CreditLeaf:
+    # Never ready, with chunks to hold, is as absent as gone in the middle.
+    absent = bool(seat.lost) or (seat.rank == 0 and not seat.ready)
+    return CreditLeaf(seat.trainer, state.units.get(seat.trainer, 0), state.aggregates.get(seat.trainer, 0), absent)
+
+
+def _with_author(state: State, address: Address, **changes: Any) -> State:
+    return replace(state, authors={**state.authors, address: replace(state.authors[address], **changes)})
+
+
+def _bytes(value: Any, size: int | None = None) -> bytes:
+    if not isinstance(value, bytes) or (size is not None and len(value) != size):
+        raise ValueError("expected bytes")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError("expected a whole number")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("expected a finite number")
+    return float(value)
+
+
+def _seat(state: State, value: Any) -> int | None:
+    if value is None:
+        return None
+    if _whole(value) >= len(state.seats):
+        raise ValueError("no such seat")
+    return _whole(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 200:
+        raise ValueError("expected a short text")
+    return value

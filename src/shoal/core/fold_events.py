@@ -1,0 +1,113 @@
+"""The fold's rules for contract events: the contract has already checked them, the fold only takes note."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shoal.core import events as ev
+from shoal.core.ids import ZERO_DIGEST, Digest
+from shoal.core.money import ZERO, Tinybar
+from shoal.core.task import Author, Checkpoint, Claim, Mark, Phase, Seat, State
+
+
+def take(state: State, event: ev.Event) -> State:
+    """Take one event of this task; events of other tasks change nothing."""
+    if getattr(event, "task_id", None) != state.place.task:
+        return state
+    match event:
+        case ev.Awarded():
+            return replace(state, phase=Phase.AWARDED, award_root=event.root, unit_price=event.unit_price)
+        case ev.Accepted():
+            return _accepted(state, event)
+        case ev.TrainerReady():
+            seats = (replace(seat, ready=True) if seat.trainer == event.trainer else seat for seat in state.seats)
+            return replace(state, seats=tuple(seats))
+        case ev.Started():
+            return _started(state, event)
+        case ev.CheckpointVoted() | ev.ResultPublished() | ev.ResultVoted():
+            return _voted(state, event)
+        case ev.CheckpointConfirmed():
+            return replace(state, progress_round=event.round, progress_root=event.credits_root)
+        case ev.ResultConfirmed():
+            return replace(state, phase=Phase.SETTLING, confirmed=event)
+        case ev.Settled():
+            return replace(state, phase=Phase.SETTLED, settled=event, refunded=event.refunded)
+        case ev.Claimed():
+            claim = Claim(event.paid, event.stake_returned, event.penalty)
+            return replace(state, claims={**state.claims, event.trainer: claim})
+        case ev.Released():
+            claim = Claim(event.compensation, event.stake_returned, ZERO)
+            return replace(state, claims={**state.claims, event.trainer: claim})
+        case ev.Cancelled():
+            return _ended(state, Phase.CANCELLED, event)
+        case ev.Expired():
+            return _ended(state, Phase.EXPIRED, event)
+        case _:
+            return state
+
+
+def _accepted(state: State, event: ev.Accepted) -> State:
+    seat = Seat(event.trainer, event.signing_key, event.recipient, event.units, event.rank)
+    authors = {**state.authors, event.trainer: Author(event.signing_key)}
+    return replace(state, seats=(*state.seats, seat), authors=authors)
+
+
+def _started(state: State, event: ev.Started) -> State:
+    if state.manifest is None or not state.holders:
+        # Nothing can be trained without them; the deadline ends the task and the client gets its money back.
+        return replace(state, quorum=event.quorum)
+    initial = Checkpoint(
+        round=0,
+        state=state.manifest.initial,
+        object=state.manifest.initial_blob.sha256,
+        author=state.client,
+        included=(),
+        rejected=(),
+        loss=0.0,
+        metric=0.0,
+        updates=(),
+        started_ns=state.now_ns,
+        time_ns=state.now_ns,
+    )
+    return replace(
+        state,
+        phase=Phase.RUNNING,
+        quorum=event.quorum,
+        started_ns=state.now_ns,
+        turn_ns=state.now_ns,
+        checkpoints=(initial,),
+    )
+
+
+def _voted(state: State, event: ev.CheckpointVoted | ev.ResultPublished | ev.ResultVoted) -> State:
+    """Note a vote under the name of the mark it is for; a vote for anything else is kept apart."""
+    if isinstance(event, ev.CheckpointVoted):
+        mark, result, checkpoint = state.mark_of(event.round), ZERO_DIGEST, event.checkpoint
+        subject = mark.subject() if mark and _same(state, mark, event, checkpoint) else b"other"
+    else:
+        mark, result = state.final, Digest(event.result)
+        subject = mark.subject(result) if mark else b"other"
+        if isinstance(event, ev.ResultPublished):
+            same = mark is not None and _same(state, mark, event, mark.checkpoint)
+            # Its log position makes it another proposal, which nobody else's confirmation is for.
+            if mark is None or not same or event.log_position != mark.log_position:
+                return state
+            state = replace(state, published=state.published | {event.result})
+    return replace(state, votes=state.votes | {(event.voter, subject)})
+
+
+def _same(state: State, mark: Mark, event: ev.CheckpointVoted | ev.ResultPublished, checkpoint: Digest) -> bool:
+    return (mark.round, mark.checkpoint, mark.units, mark.aggregates, mark.root(state.place)) == (
+        event.round,
+        checkpoint,
+        event.units,
+        event.aggregates,
+        event.credits_root,
+    )
+
+
+def _ended(state: State, phase: Phase, event: ev.Cancelled | ev.Expired) -> State:
+    # A task that expired with confirmed progress is settled by it: its Settled event follows in the same call. One
+    # that expires after its settlement refunds what nobody claimed, and has no claims from then on, only releases.
+    refunded = Tinybar(state.refunded + event.refunded)
+    return replace(state, phase=phase, refunded=refunded, compensation=event.compensation)

@@ -1,0 +1,41 @@
+"""Every limit in one place: what a message, task, file or peer may cost at most."""
+
+from __future__ import annotations
+
+MIB = 1024 * 1024
+
+# Hedera (docs of HIP-1261 and the service's own limits)
+TRANSACTION_BYTES = 6_144
+TOPIC_MESSAGE_BYTES = 1_024
+TOPIC_CHUNKS = 20
+LOG_ENTRY_BYTES = TOPIC_MESSAGE_BYTES * TOPIC_CHUNKS
+CALL_GAS = 15_000_000
+
+# A task
+CHUNKS = 256
+ROUNDS = 10_000
+SEATS = 256
+UNITS = 2**31 - 1
+TASK_LIFE_S = 7 * 24 * 3600
+"""Presigned URLs live 7 days at most, so a task may not live longer."""
+
+# What one author may put into one task's log: entries past these are skipped by the fold, not stored.
+AUTHOR_ENTRIES = 4_096
+AUTHOR_BYTES = 8 * MIB
+
+# Bytes
+CHUNK_BYTES = 64 * MIB
+DOCUMENT_BYTES = 8 * MIB
+WEIGHTS_BYTES = 4 * 1024 * MIB
+BUNDLE_BYTES = 16 * MIB
+ENVELOPE_BYTES = 8 * 1024
+
+# Peers
+GOSSIP_BYTES = 64 * 1024
+REQUEST_BYTES = 1 * MIB
+PIECE_BYTES = 1 * MIB
+PEERS = 1_000
+"""Most peers remembered by a node."""
+
+CBOR_DEPTH = 16
+TEXT_BYTES = 4_096

@@ -1,0 +1,255 @@
+"""The state of a task: what the fold of its log knows, as plain immutable values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from shoal.core.calls import Plan
+from shoal.core.codec import digest, encode
+from shoal.core.entries import Place
+from shoal.core.events import ResultConfirmed, Settled
+from shoal.core.ids import ZERO_DIGEST, Address, Digest
+from shoal.core.manifest import Manifest
+from shoal.core.merkle import AwardLeaf, CreditLeaf, root
+from shoal.core.money import ZERO, Tinybar
+
+SECOND_NS = 1_000_000_000
+
+
+class Phase(StrEnum):
+    OPEN = "open"
+    """Bids are taken until the bidding deadline, then the client awards."""
+    AWARDED = "awarded"
+    """Trainers accept, open their envelopes, verify their chunks and say ready."""
+    RUNNING = "running"
+    FINISHED = "finished"
+    """The last round is in; the result is being published and confirmed."""
+    SETTLING = "settling"
+    """A quorum confirmed the result; the challenge window is open."""
+    SETTLED = "settled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def over(self) -> bool:
+        return self in (Phase.SETTLED, Phase.CANCELLED, Phase.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An accepted trainer."""
+
+    trainer: Address
+    signing_key: bytes
+    recipient: bytes
+    units: int
+    rank: int
+    ready: bool = False
+    lost: str = ""
+    """Why it lost its seat; empty while it holds it."""
+
+    @property
+    def active(self) -> bool:
+        return self.ready and not self.lost
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """The seats (by index) that hold a chunk. One without a primary lapses at once, unpaid and refunded."""
+
+    primary: int | None
+    backup: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One delivered work unit: `object` names the ciphertext in its author's slot, `state` the plain bytes."""
+
+    author: Address
+    round: int
+    chunk: int
+    object: Digest
+    state: Digest
+    samples: int
+    loss: float
+    metric: float
+    seconds: float
+    chain: Digest
+    """Head of the hash chain over the local steps."""
+
+
+def inputs_of(updates: Sequence[Update]) -> Digest:
+    """One name for the updates, in the order of chunks, that a checkpoint was made of.
+
+    An aggregator that works ahead of the log states it in its entry, so that an equivocator, which showed it one
+    update and the log another, costs it a second try and not its good name.
+    """
+    return digest(encode([[each.chunk, each.author, each.state, each.object, each.samples] for each in updates]))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The weights after a round (round 0: the client's), and the updates they were made of."""
+
+    round: int
+    state: Digest
+    object: Digest
+    author: Address
+    included: tuple[int, ...]
+    rejected: tuple[tuple[int, str], ...]
+    loss: float
+    metric: float
+    updates: tuple[Update, ...]
+    started_ns: int
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a quorum confirms on chain: a checkpoint and everybody's credits up to it."""
+
+    round: int
+    checkpoint: Digest
+    log_position: int
+    """Consensus time (ns) of the checkpoint's entry."""
+    credits: tuple[CreditLeaf, ...]
+
+    @property
+    def units(self) -> int:
+        return sum(leaf.units for leaf in self.credits)
+
+    @property
+    def aggregates(self) -> int:
+        return sum(leaf.aggregates for leaf in self.credits)
+
+    def root(self, place: Place) -> bytes:
+        return root([leaf.hash(place.task) for leaf in self.credits])
+
+    def subject(self, result: Digest = ZERO_DIGEST) -> Digest:
+        """One name for everything that a vote is about."""
+        rows = [[leaf.trainer, leaf.units, leaf.aggregates, leaf.no_show] for leaf in self.credits]
+        return digest(encode([self.round, self.checkpoint, result, self.log_position, rows]))
+
+
+@dataclass(frozen=True, slots=True)
+class ResultNote:
+    """The publisher's entry: the encrypted result in its slot, and the envelope that opens it."""
+
+    author: Address
+    object: Digest
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Where a participant's chain of entries stands, and what it has used up."""
+
+    signing_key: bytes
+    sequence: int = 0
+    head: Digest = ZERO_DIGEST
+    entries: int = 0
+    size_bytes: int = 0
+    equivocated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    paid: Tinybar
+    stake_returned: Tinybar
+    penalty: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that follows from the log up to `now_ns`. Built by `fold.begin`, changed by `fold.step` only."""
+
+    place: Place
+    client: Address
+    client_recipient: bytes
+    topic: int
+    manifest_hash: Digest
+    plan: Plan
+    created_ns: int
+    now_ns: int
+    phase: Phase = Phase.OPEN
+    manifest: Manifest | None = None
+    award_root: bytes = b""
+    award: tuple[AwardLeaf, ...] = ()
+    unit_price: Tinybar = ZERO
+    seats: tuple[Seat, ...] = ()
+    holders: tuple[Holders, ...] = ()
+    envelopes: Mapping[Address, bytes] = field(default_factory=dict)
+    quorum: int = 0
+    started_ns: int = 0
+    turn_ns: int = 0
+    """When the present wait began: for updates, for the aggregate, or for the result."""
+    updates: Mapping[int, Update] = field(default_factory=dict)
+    """Delivered in the present round, by chunk."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """By round; the first is the client's initial weights."""
+    units: Mapping[Address, int] = field(default_factory=dict)
+    aggregates: Mapping[Address, int] = field(default_factory=dict)
+    marks: tuple[Mark, ...] = ()
+    votes: frozenset[tuple[Address, bytes]] = frozenset()
+    progress_round: int = 0
+    progress_root: bytes = b""
+    result: ResultNote | None = None
+    published: frozenset[bytes] = frozenset()
+    """Result objects that somebody published on chain."""
+    confirmed: ResultConfirmed | None = None
+    settled: Settled | None = None
+    claims: Mapping[Address, Claim] = field(default_factory=dict)
+    refunded: Tinybar = ZERO
+    compensation: Tinybar = ZERO
+    authors: Mapping[Address, Author] = field(default_factory=dict)
+
+    @property
+    def round(self) -> int:
+        """The round being trained, from 1."""
+        return len(self.checkpoints)
+
+    @property
+    def base(self) -> Checkpoint:
+        """What the present round starts from."""
+        return self.checkpoints[-1]
+
+    def seat_of(self, trainer: Address) -> Seat | None:
+        return next((seat for seat in self.seats if seat.trainer == trainer), None)
+
+    def seat_index(self, trainer: Address) -> int | None:
+        return next((index for index, seat in enumerate(self.seats) if seat.trainer == trainer), None)
+
+    def active(self) -> tuple[Seat, ...]:
+        return tuple(seat for seat in self.seats if seat.active)
+
+    def holder(self, chunk: int) -> Seat | None:
+        """Who trains a chunk now: its primary, else its backup, else nobody (the chunk has lapsed)."""
+        holders = self.holders[chunk]
+        for index in (holders.primary, holders.backup):
+            if index is not None and self.seats[index].active:
+                return self.seats[index]
+        return None
+
+    def waiting_for(self) -> tuple[int, ...]:
+        """Chunks of the present round that are not delivered though somebody holds them."""
+        return tuple(
+            chunk for chunk in range(len(self.holders)) if chunk not in self.updates and self.holder(chunk) is not None
+        )
+
+    def aggregator(self) -> Seat | None:
+        """Whose duty the present aggregate, or the publication of the result, is: it rotates by rule."""
+        active = self.active()
+        return active[self.round % len(active)] if active else None
+
+    def mark_of(self, round: int) -> Mark | None:
+        return next((mark for mark in self.marks if mark.round == round), None)
+
+    @property
+    def final(self) -> Mark | None:
+        """The mark that the result settles, once there is no more round to train."""
+        return self.marks[-1] if self.phase is not Phase.RUNNING and self.marks else None
+
+    def voted(self, voter: Address, subject: bytes) -> bool:
+        return (voter, subject) in self.votes

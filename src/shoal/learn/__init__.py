@@ -1,0 +1,1 @@
+"""The ML engine: models as graph documents, training of chunks, aggregation of updates."""

@@ -1,0 +1,171 @@
+"""Starting the local network: devnet, SeaweedFS, contract, accounts, bootstrap node, trainers."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from shoal.core.money import TINYBAR_PER_HBAR
+from shoal.local.process import Child
+from shoal.node import open_ledger
+from shoal.settings import Settings, write_toml
+
+READY_S = 90.0
+TRAINER_HBAR = 20
+CLIENT_HBAR = 100
+ASKS_HBAR_PER_HOUR = (1.0, 1.2, 1.4, 1.7)
+"""What the trainers ask for an hour: they compete, so they differ."""
+NODE = "shoal"
+
+
+@dataclass
+class LocalStack:
+    """What runs, and where its files are."""
+
+    directory: Path
+    settings: Settings
+    """Those of the operator, who owns all the devnet's HBAR."""
+    client: Settings
+    children: dict[str, Child] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """Account -> what people call it."""
+
+    async def stop(self) -> None:
+        """End everything, the last started first."""
+        for child in reversed(list(self.children.values())):
+            await child.stop()
+
+
+@asynccontextmanager
+async def local_stack(directory: Path, *, trainers: int, say: Callable[[str], None]) -> AsyncIterator[LocalStack]:
+    """Start everything, hand it over, and end everything on the way out.
+
+    Raises:
+        ProcessError: SHOAL-P01, a process did not come up, or died while it was needed.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stack = LocalStack(directory, Settings(), Settings())
+    try:
+        await _start(stack, trainers, say)
+        async with trio.open_nursery() as nursery:
+            for child in stack.children.values():
+                nursery.start_soon(child.watch, _mourner(say))
+            yield stack
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await stack.stop()
+
+
+def _mourner(say: Callable[[str], None]) -> Callable[[Child], None]:
+    def mourn(child: Child) -> None:
+        if child.essential:
+            raise child.failure("died")
+        say(f"{child.name} died; the others go on without it (its log: {child.log})")
+
+    return mourn
+
+
+async def _start(stack: LocalStack, trainers: int, say: Callable[[str], None]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_start_storage, stack)
+        await _start_devnet(stack)
+    say("devnet ledger and S3 server are up")
+    contract, accounts = await _provision(stack, trainers)
+    say(f"contract {contract} deployed; {trainers} trainers and a client have accounts")
+    bootstrap = await _start_node(stack, "bootstrap", "bootstrap", {})
+    common = {"contract_id": contract, "bootstrap": bootstrap["addresses"], "network": "devnet"}
+    async with trio.open_nursery() as nursery:
+        for index in range(trainers):
+            name = f"trainer-{index + 1}"
+            asks = ASKS_HBAR_PER_HOUR[index % len(ASKS_HBAR_PER_HOUR)]
+            values = {**common, **accounts[name], "hbar_per_hour": asks}
+            nursery.start_soon(_start_node, stack, "trainer", name, values)
+    say(f"bootstrap node and {trainers} trainers are up")
+    storage = json.loads((stack.directory / "s3" / "endpoint.json").read_text())
+    client_dir = stack.directory / "client"
+    client_dir.mkdir(exist_ok=True, mode=0o700)
+    write_toml(client_dir / "shoal.toml", {**_ledger(stack), **common, **accounts["client"], **storage})
+    stack.client = Settings.load(flags={"dir": client_dir})
+
+
+async def _start_devnet(stack: LocalStack) -> None:
+    arguments = ["shoal.adapters.devnet", "--dir", str(stack.directory / "devnet"), "--port-base", "0", "--json"]
+    child = await _start_child(stack, "devnet", arguments)
+    ready = await child.line(timeout_s=READY_S)
+    stack.settings = Settings(
+        dir=stack.directory,
+        network="devnet",
+        ledger_node=ready["node"],
+        ledger_node_account=ready["node_account"],
+        mirror_grpc=ready["mirror_grpc"],
+        mirror_rest=ready["mirror_rest"],
+        operator_id=ready["operator_id"],
+        operator_key=ready["operator_key"],
+    )
+
+
+async def _start_storage(stack: LocalStack) -> None:
+    directory = stack.directory / "s3"
+    child = await _start_child(stack, "storage", ["shoal.adapters.seaweed", "--dir", str(directory), "--json"])
+    ready = await child.line(timeout_s=READY_S)
+    keys = json.loads(Path(ready["credentials"]).read_text())
+    values = {
+        "s3_endpoint": ready["endpoint"],
+        "s3_access_key": keys["access_key"],
+        "s3_secret_key": keys["secret_key"],
+        "s3_bucket": f"shoal-{secrets.token_hex(4)}",
+    }
+    path = directory / "endpoint.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(values))
+
+
+async def _start_child(stack: LocalStack, name: str, arguments: list[str], *, essential: bool = True) -> Child:
+    logs = stack.directory / "logs"
+    logs.mkdir(exist_ok=True)
+    child = await Child.start(name, arguments, log=logs / f"{name}.log", environment={}, essential=essential)
+    stack.children[name] = child
+    return child
+
+
+async def _provision(stack: LocalStack, trainers: int) -> tuple[str, dict[str, dict[str, str]]]:
+    """Deploy the contract and create the accounts, all through the ledger adapter."""
+    accounts: dict[str, dict[str, str]] = {}
+    async with open_ledger(stack.settings) as ledger:
+        contract = await ledger.deploy()
+        wanted = [*((f"trainer-{n + 1}", TRAINER_HBAR) for n in range(trainers)), ("client", CLIENT_HBAR)]
+        for name, hbar in wanted:
+            key = ledger.new_key()
+            account = await ledger.create_account(hbar * TINYBAR_PER_HBAR, key)
+            accounts[name] = {"operator_id": account, "operator_key": key}
+            stack.names[account] = name
+    stack.names[contract] = "contract"
+    stack.settings = stack.settings.model_copy(update={"contract_id": contract})
+    return contract, accounts
+
+
+def _ledger(stack: LocalStack) -> dict[str, Any]:
+    settings = stack.settings
+    return {
+        "ledger_node": settings.ledger_node,
+        "ledger_node_account": settings.ledger_node_account,
+        "mirror_grpc": settings.mirror_grpc,
+        "mirror_rest": settings.mirror_rest,
+    }
+
+
+async def _start_node(stack: LocalStack, role: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    directory = stack.directory / name
+    directory.mkdir(exist_ok=True, mode=0o700)
+    write_toml(directory / "shoal.toml", {**_ledger(stack), **values})
+    arguments = [NODE, "node", "run", "--role", role, "--dir", str(directory), "--json"]
+    child = await _start_child(stack, name, arguments, essential=False)
+    return await child.line(timeout_s=READY_S)

@@ -1,0 +1,140 @@
+"""The composition root: the only place that names adapters and puts a node together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal.adapters.engine import SandboxedEngine
+from shoal.adapters.hedera import HederaLedger, LedgerSettings
+from shoal.adapters.keys import FileKeys
+from shoal.adapters.libp2p import Libp2pNetwork, open_network
+from shoal.adapters.libp2p.peer_id import peer_id_of
+from shoal.adapters.s3 import S3Blobs
+from shoal.adapters.store import SqliteStore
+from shoal.adapters.transfer import HttpTransfer
+from shoal.core.entries import Place
+from shoal.core.ids import TaskId
+from shoal.core.limits import MIB
+from shoal.ports import Engine
+from shoal.roles.trainer import Offer, Trainer
+from shoal.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One process's connection to the world."""
+
+    settings: Settings
+    ledger: HederaLedger
+    network: Libp2pNetwork
+    keys: FileKeys
+    store: SqliteStore
+    transfer: HttpTransfer
+
+    def place(self, task: TaskId) -> Place:
+        return place_of(self.settings, task)
+
+    def blobs(self) -> S3Blobs:
+        return open_blobs(self.settings)
+
+
+def place_of(settings: Settings, task: TaskId) -> Place:
+    """Where a task's entries belong on this node's ledger."""
+    return Place(settings.network, settings.contract_id, task)
+
+
+def ledger_settings(settings: Settings) -> LedgerSettings:
+    settings.need("operator_id", "operator_key")
+    return LedgerSettings(
+        network=settings.network,
+        node=settings.ledger_node,
+        node_account=settings.ledger_node_account,
+        mirror_grpc=settings.mirror_grpc,
+        mirror_rest=settings.mirror_rest,
+        operator_id=settings.operator_id,
+        operator_key=settings.operator_key.get_secret_value(),
+        contract_id=settings.contract_id or None,
+    )
+
+
+def open_ledger(settings: Settings) -> AbstractAsyncContextManager[HederaLedger]:
+    return HederaLedger.open(ledger_settings(settings))
+
+
+def open_blobs(settings: Settings) -> S3Blobs:
+    settings.need("s3_endpoint", "s3_access_key", "s3_secret_key")
+    return S3Blobs(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        bucket=settings.s3_bucket,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        write_once=settings.s3_write_once,
+    )
+
+
+@asynccontextmanager
+async def open_node(settings: Settings, *, roles: Sequence[str]) -> AsyncIterator[Node]:
+    """A node of any role but bootstrap, which needs no ledger."""
+    settings.need("contract_id")
+    settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = FileKeys.open(settings.dir / "keys")
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(SqliteStore(settings.dir / "node.db"))
+        transfer = await stack.enter_async_context(HttpTransfer())
+        ledger = await stack.enter_async_context(open_ledger(settings))
+        network = await stack.enter_async_context(open_peer(settings, keys, roles=roles))
+        yield Node(settings, ledger, network, keys, store, transfer)
+
+
+def open_peer(
+    settings: Settings, keys: FileKeys, *, roles: Sequence[str]
+) -> AbstractAsyncContextManager[Libp2pNetwork]:
+    """The libp2p side of a node; all that a bootstrap node is."""
+    return open_network(
+        private_key=keys.network_seed(),
+        listen=settings.listen,
+        bootstrap=settings.bootstrap,
+        roles=roles,
+        peerstore=settings.dir / "peers.json",
+    )
+
+
+def engine_opener(settings: Settings) -> Callable[[Path], AbstractAsyncContextManager[Engine]]:
+    """How this node opens a sandboxed engine on a job directory."""
+
+    def open_engine(job_dir: Path) -> AbstractAsyncContextManager[Engine]:
+        return SandboxedEngine.open(
+            job_dir,
+            memory_limit_bytes=settings.engine_memory_mib * MIB,
+            threads=settings.engine_threads,
+            walls="none" if settings.allow_unsandboxed else "auto",
+        )
+
+    return open_engine
+
+
+def trainer(node: Node) -> Trainer:
+    """The trainer service of a node."""
+    settings = node.settings
+    return Trainer(
+        ledger=node.ledger,
+        network=node.network,
+        transfer=node.transfer,
+        keys=node.keys,
+        store=node.store,
+        open_engine=engine_opener(settings),
+        peer_id_of=peer_id_of,
+        place_of=node.place,
+        dir=settings.dir / "tasks",
+        offer=Offer(
+            hbar_per_hour=settings.hbar_per_hour,
+            min_unit_tinybar=settings.min_unit_tinybar,
+            max_chunks=settings.max_chunks,
+            stake_tinybar=settings.stake_tinybar,
+        ),
+        poll_s=settings.poll_s,
+    )

@@ -1,0 +1,260 @@
+"""The ports: what the roles need of the world, as Protocols that adapters implement and tests check alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from shoal.core.calls import Call
+from shoal.core.events import Event
+from shoal.core.ids import Address, Digest, TaskId
+from shoal.core.money import Tinybar
+
+# ---------------------------------------------------------------- ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One whole message of a topic, chunks put together; `time_ns` is that of its last chunk."""
+
+    time_ns: int
+    sequence_number: int
+    payer: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """One contract event; `index` orders events of one transaction."""
+
+    time_ns: int
+    index: int
+    event: Event
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A transaction that reached consensus: when, and what its payer was charged in fees."""
+
+    transaction: str
+    time_ns: int
+    fee_tinybar: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """What the contract knows of an account."""
+
+    registered: bool
+    signing_key: bytes
+    recipient: bytes
+    stake_tinybar: Tinybar
+    locked_tinybar: Tinybar
+    balance_tinybar: Tinybar
+
+    @property
+    def free_stake_tinybar(self) -> int:
+        return self.stake_tinybar - self.locked_tinybar
+
+
+class Ledger(Protocol):
+    """Hedera, seen by one account. Every method raises `LedgerUnreachable` when no answer can be had in time."""
+
+    account: str
+    """This account, `0.0.N`."""
+    address: Address
+    """The same account as the contract sees it."""
+    contract: str
+    """The market's contract, `0.0.N`."""
+
+    async def create_topic(self, memo: str) -> int: ...
+
+    async def submit(self, topic: int, data: bytes) -> None:
+        """Put one message (at most `limits.LOG_ENTRY_BYTES`) on a topic; returns once it has consensus."""
+        ...
+
+    async def call(self, call: Call, *, value: int = 0) -> Outcome:
+        """Run a function of the contract. Retries never run it twice. Raises CallReverted with its reason."""
+        ...
+
+    async def watermark(self) -> int:
+        """Consensus time (ns) up to which every message and event can be read now."""
+        ...
+
+    async def messages(self, topic: int, *, after_ns: int, until_ns: int) -> Sequence[Message]:
+        """All whole messages with after_ns < time <= until_ns, in order."""
+        ...
+
+    async def events(self, *, after_ns: int, until_ns: int, task: TaskId | None = None) -> Sequence[LoggedEvent]:
+        """All events of the market contract with after_ns < time <= until_ns, in order; one task's if given."""
+        ...
+
+    async def account_state(self, address: Address) -> AccountState: ...
+
+    async def balance(self) -> Tinybar: ...
+
+
+# ---------------------------------------------------------------- peers
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    peer_id: str
+    addresses: tuple[str, ...]
+    roles: tuple[str, ...]
+    connected: bool
+
+
+class Network(Protocol):
+    """libp2p, seen by one node. Losing it may cost time, never money or correctness."""
+
+    peer_id: str
+
+    def addresses(self) -> list[str]:
+        """Own listen addresses, each with `/p2p/<peer id>`."""
+        ...
+
+    def peers(self) -> list[Peer]: ...
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Gossip up to `limits.GOSSIP_BYTES`; best effort, paced, never raises for a lost peer."""
+        ...
+
+    def subscribe(self, topic: str) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, bytes]]]:
+        """Messages of a topic as (peer id of the author, data); drops the oldest when its reader is slow."""
+        ...
+
+    def serve(self, name: str, handler: Callable[[str, bytes], Awaitable[bytes]]) -> None:
+        """Answer requests of a name: handler(peer id, payload) -> reply, each at most `limits.REQUEST_BYTES`."""
+        ...
+
+    async def request(self, peer_id: str, name: str, payload: bytes, *, timeout_s: float) -> bytes:
+        """Ask one peer. Raises NetworkError when it cannot be reached, refuses, or is too slow."""
+        ...
+
+    def provide(self, sha256: bytes, path: Path) -> None:
+        """Serve a file by its SHA-256 to anyone who asks (only ciphertext and public documents)."""
+        ...
+
+    async def fetch(self, peer_id: str, sha256: bytes, out: Path, *, max_bytes: int, timeout_s: float) -> None:
+        """Pull a file by hash over a stream, resumable, verified. Raises NetworkError or CryptoError."""
+        ...
+
+
+# ---------------------------------------------------------------- bytes
+
+
+class Blobs(Protocol):
+    """An S3 bucket that this node has credentials for."""
+
+    async def ensure_bucket(self) -> None: ...
+
+    async def put(self, key: str, path: Path) -> None: ...
+
+    def presign_get(self, key: str, *, expires_s: int) -> str: ...
+
+    def presign_put(self, key: str, *, size_bytes: int, expires_s: int) -> str:
+        """A URL that takes exactly `size_bytes`, once where the store allows it."""
+        ...
+
+
+class Transfer(Protocol):
+    """Moves bytes by presigned URL; needs no credentials."""
+
+    async def download(self, url: str, out: Path, *, sha256: bytes | None, max_bytes: int, timeout_s: float) -> None:
+        """Raises StorageError (unreachable, missing, refused) or CryptoError (other bytes than promised)."""
+        ...
+
+    async def upload(self, url: str, path: Path, *, timeout_s: float) -> None:
+        """Put a file; a second put of the same bytes into a write-once slot is a success."""
+        ...
+
+
+# ---------------------------------------------------------------- keys and ciphertext
+
+
+class Keys(Protocol):
+    """This node's secrets, never given out: an Ed25519 signing key (also its libp2p identity) and an age identity."""
+
+    signing_key: bytes
+    """32 bytes, public."""
+    recipient: bytes
+    """32 bytes, the X25519 public key of the age identity."""
+
+    def sign(self, data: bytes) -> bytes: ...
+
+    def open(self, envelope: bytes) -> bytes:
+        """Decrypt an age envelope sealed to `recipient`. Raises CryptoError."""
+        ...
+
+
+# ---------------------------------------------------------------- store
+
+
+class Store(Protocol):
+    """What a node must remember across `kill -9`, in SQLite; each call is one durable transaction."""
+
+    def put(self, table: str, key: str, value: bytes) -> None: ...
+
+    def get(self, table: str, key: str) -> bytes | None: ...
+
+    def items(self, table: str) -> Sequence[tuple[str, bytes]]: ...
+
+    def delete(self, table: str, key: str) -> None: ...
+
+
+# ---------------------------------------------------------------- engine
+
+
+class Engine(Protocol):
+    """Training behind a wall: a child process without network, one job at a time, files in one job directory."""
+
+    job_dir: Path
+
+    async def load(self, document: Path, recipe: Mapping[str, Any]) -> None: ...
+
+    async def preflight(self, *, timeout_s: float) -> Mapping[str, Any]: ...
+
+    async def train(
+        self, *, base: str, chunk: str, out: str, seed: int, round: int, timeout_s: float
+    ) -> Mapping[str, Any]: ...
+
+    async def aggregate(
+        self,
+        *,
+        base: str,
+        updates: Sequence[Mapping[str, Any]],
+        out: str,
+        max_norm: float | None,
+        timeout_s: float,
+    ) -> Mapping[str, Any]: ...
+
+    async def evaluate(self, *, state: str, chunk: str, timeout_s: float) -> Mapping[str, Any]: ...
+
+
+class Clock(Protocol):
+    """The node's own clock: for pacing and display only, never for a rule of a task."""
+
+    def now_s(self) -> float: ...
+
+
+__all__ = [
+    "AccountState",
+    "Blobs",
+    "Clock",
+    "Digest",
+    "Engine",
+    "Keys",
+    "Ledger",
+    "LoggedEvent",
+    "Message",
+    "Network",
+    "Outcome",
+    "Peer",
+    "Store",
+    "Transfer",
+]

@@ -1,0 +1,1 @@
+"""What a node does in each role, as trio services over the ports."""

@@ -1,0 +1,278 @@
+"""Holding a seat: one accepted trainer's work on one task, from its envelope to its pay.
+
+Three loops run side by side. `work` trains and aggregates by the optimistic view. `verify` recomputes every
+checkpoint of the log. `money` votes and claims by the log alone, and votes only for what `verify` has recomputed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from shoal.core import calls, duties
+from shoal.core.duties import GetReady, MakeCheckpoint, PostResult, TrainChunk
+from shoal.core.ids import short
+from shoal.core.task import Checkpoint, Mark, Phase, State, Update
+from shoal.errors import EngineError, ShoalError
+from shoal.ports import Engine, Ledger
+from shoal.roles.closing import call
+from shoal.roles.objects import TaskObjects
+from shoal.roles.tasklog import TaskLog
+
+log = logging.getLogger("shoal.trainer")
+
+TRAIN_TIMEOUT_S = 3600.0
+AGGREGATE_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Recomputed:
+    """What this node found when it made a checkpoint itself."""
+
+    state: bytes
+    included: tuple[int, ...]
+
+
+class SeatHolder:
+    """Does what the task's state asks of this trainer until it is paid or lost its seat.
+
+    Args:
+        tasklog: the running log of the task.
+        engine: already holds the task's graph document and recipe.
+        objects: the task's bytes: chunks, updates, checkpoints.
+    """
+
+    def __init__(self, tasklog: TaskLog, *, ledger: Ledger, engine: Engine, objects: TaskObjects) -> None:
+        self._tasklog, self._ledger, self._engine, self._objects = tasklog, ledger, engine, objects
+        self._me = ledger.address
+        self._verified: dict[int, bool] = {0: True}
+
+    async def run(self) -> None:
+        """Until nothing is owed to this trainer any more."""
+        async with trio.open_nursery() as nursery:
+            for loop in (self._work, self._verify, self._prefetch):
+                nursery.start_soon(self._forever, loop)
+            await self._money()
+            nursery.cancel_scope.cancel()
+
+    async def _forever(self, step: Callable[[], Awaitable[bool]]) -> None:
+        """Run a step whenever the task changes; an error costs a pause, never the seat's other duties."""
+        pause = 0.5
+        while True:
+            change = self._tasklog.change
+            try:
+                if not await step():
+                    await change.wait()
+                pause = 0.5
+            except ShoalError as error:
+                log.warning("task %s: %s", short(self._tasklog.place.task), error)
+                await trio.sleep(pause)
+                pause = min(pause * 2, 10.0)
+
+    # ------------------------------------------------------------ work
+
+    async def _work(self) -> bool:
+        """The most urgent duty of the view; True when there was one."""
+        view = self._tasklog.view
+        todo = duties.work(view, self._me)
+        if not todo:
+            return False
+        match todo[0]:
+            case GetReady(envelope):
+                await self._get_ready(envelope)
+            case TrainChunk() as duty:
+                await self._train(view, duty)
+            case MakeCheckpoint() as duty:
+                await self._make_checkpoint(view, duty)
+            case PostResult(mark):
+                await self._post_result(view, mark)
+        return True
+
+    async def _get_ready(self, envelope: bytes) -> None:
+        await self._objects.open_envelope(self._tasklog.view, envelope)
+        await call(self._tasklog, self._ledger, calls.Ready(self._tasklog.place.task))
+
+    async def _train(self, view: State, duty: TrainChunk) -> None:
+        await self._ensure_open(view)
+        base = await self._objects.checkpoint(view, duty.base)
+        out = f"update-{duty.round}-{duty.chunk}-{duty.base.state.hex()[:16]}.safetensors"
+        report = await self._objects.remembered(
+            out,
+            lambda: self._engine.train(
+                base=base,
+                chunk=self._objects.chunk(duty.chunk),
+                out=out,
+                seed=duties.unit_seed(view.place.task, duty.round, duty.chunk),
+                round=duty.round,
+                timeout_s=TRAIN_TIMEOUT_S,
+            ),
+        )
+        if (duty.round, duty.base) != (self._tasklog.view.round, self._tasklog.view.base):
+            return  # the view was rolled back, or went on without this update
+        object_hash = await self._objects.deliver_update(view, duty.round, duty.chunk, out)
+        body = {
+            "round": duty.round,
+            "chunk": duty.chunk,
+            "base": duty.base.state,
+            "object": object_hash,
+            "state": bytes.fromhex(report["sha256"]),
+            "samples": report["samples"],
+            "loss": report["loss"],
+            "metric": report["metric"],
+            "seconds": report["seconds"],
+            "chain": bytes.fromhex(report["chain"]),
+        }
+        await self._tasklog.post(self._me, "update", body)
+        log.info(
+            "task %s round %d chunk %d: loss %.4f in %.2f s",
+            short(view.place.task),
+            duty.round,
+            duty.chunk,
+            report["loss"],
+            report["seconds"],
+        )
+
+    async def _make_checkpoint(self, view: State, duty: MakeCheckpoint) -> None:
+        await self._ensure_open(view)
+        assert view.manifest is not None, "a running task has its manifest"
+        patience = view.manifest.rules.aggregate_timeout_s / 2
+        missing = [u.chunk for u in duty.updates if not await self._objects.fetch_update(view, u, timeout_s=patience)]
+        report = await self._aggregate(view, duty.base, duty.updates, missing, duty.round)
+        state = bytes.fromhex(report["sha256"])
+        score = await self._engine.evaluate(
+            state=self._objects.checkpoint_name(duty.round, state),
+            chunk=self._objects.validation(),
+            timeout_s=AGGREGATE_TIMEOUT_S,
+        )
+        object_hash = await self._objects.deliver_checkpoint(view, duty.round, state)
+        if (duty.round, duty.base) != (self._tasklog.view.round, self._tasklog.view.base):
+            return
+        rejected = [[int(chunk), str(reason)[:200]] for chunk, reason in sorted(report["rejected"].items())]
+        body = {
+            "round": duty.round,
+            "state": state,
+            "object": object_hash,
+            "included": list(report["included"]),
+            "rejected": sorted([*rejected, *([chunk, "not in its slot"] for chunk in missing)]),
+            "loss": score["loss"],
+            "metric": score["metric"],
+        }
+        await self._tasklog.post(self._me, "checkpoint", body)
+        self._verified[duty.round] = True
+        log.info("task %s round %d: checkpoint %s", short(view.place.task), duty.round, state.hex()[:12])
+
+    async def _post_result(self, view: State, mark: Mark) -> None:
+        await self._ensure_open(view)
+        note = await self._objects.deliver_result(view, mark)
+        await self._tasklog.post(
+            self._me, "result", {"round": mark.round, "object": note.object, "envelope": note.envelope}
+        )
+
+    async def _ensure_open(self, view: State) -> None:
+        """After a restart the bundle is opened again from the log."""
+        if not self._objects.is_open:
+            await self._objects.open_envelope(view, view.envelopes[self._me])
+
+    async def _aggregate(
+        self, view: State, base: Checkpoint, updates: tuple[Update, ...], missing: list[int], round: int
+    ) -> dict[str, Any]:
+        """Aggregate what is there, into a file named by its hash."""
+        base_name = await self._objects.checkpoint(view, base)
+        rows = [
+            {"path": self._objects.update_name(update), "samples": update.samples, "chunk": update.chunk}
+            for update in updates
+            if update.chunk not in missing
+        ]
+        if not rows:
+            raise EngineError(f"round {round}: none of the updates can be had", code="SHOAL-E03")
+        out = f"aggregate-{round}.safetensors"
+        report = dict(
+            await self._engine.aggregate(
+                base=base_name, updates=rows, out=out, max_norm=None, timeout_s=AGGREGATE_TIMEOUT_S
+            )
+        )
+        self._objects.keep_checkpoint(out, round, bytes.fromhex(report["sha256"]))
+        return report
+
+    # ------------------------------------------------------------ verify
+
+    async def _prefetch(self) -> bool:
+        """Fetch updates of the present round while others still train; True when one was fetched."""
+        view = self._tasklog.view
+        if view.phase is not Phase.RUNNING or not self._objects.is_open:
+            return False
+        for update in view.updates.values():
+            if not self._objects.has_update(update):
+                return await self._objects.fetch_update(view, update, timeout_s=5.0)
+        return False
+
+    async def _verify(self) -> bool:
+        """Recompute the next checkpoint of the log that nobody here has recomputed yet."""
+        state = self._tasklog.log
+        seat = state.seat_of(self._me)
+        if seat is None or not seat.active or state.phase not in (Phase.RUNNING, Phase.FINISHED):
+            return False
+        await self._ensure_open(state)
+        for checkpoint in state.checkpoints[1:]:
+            if checkpoint.round not in self._verified:
+                self._verified[checkpoint.round] = await self._recompute(state, checkpoint)
+                return True
+        return False
+
+    async def _recompute(self, state: State, checkpoint: Checkpoint) -> bool:
+        base = state.checkpoints[checkpoint.round - 1]
+        absent = [chunk for chunk, reason in checkpoint.rejected if reason == "not in its slot"]
+        wanted = tuple(update for update in checkpoint.updates if update.chunk not in absent)
+        for update in wanted:
+            if not await self._objects.fetch_update(state, update, timeout_s=60.0):
+                raise ShoalError(f"round {checkpoint.round}: the update of chunk {update.chunk} cannot be had")
+        report = await self._aggregate(state, base, wanted, [], checkpoint.round)
+        right = bytes.fromhex(report["sha256"]) == checkpoint.state
+        right = right and tuple(report["included"]) == checkpoint.included
+        if not right:
+            log.error("task %s round %d: the checkpoint is WRONG", short(state.place.task), checkpoint.round)
+        return right
+
+    def _verified_up_to(self, round: int) -> bool:
+        return all(self._verified.get(each, False) for each in range(round + 1))
+
+    # ------------------------------------------------------------ money
+
+    async def _money(self) -> None:
+        pause = 0.5
+        while True:
+            change, state = self._tasklog.change, self._tasklog.log
+            if state.phase.over and self._me in state.claims:
+                return
+            try:
+                if not await self._vote(state):
+                    for due in duties.payments(state, self._me):
+                        await call(self._tasklog, self._ledger, due)
+                pause = 0.5
+            except ShoalError as error:
+                log.warning("task %s: %s", short(state.place.task), error)
+                await trio.sleep(pause)
+                pause = min(pause * 2, 10.0)
+            if self._tasklog.log is state:
+                await change.wait()
+
+    async def _vote(self, state: State) -> bool:
+        seat = state.seat_of(self._me)
+        if seat is None or not seat.active:
+            return False
+        for mark in state.marks:
+            if mark is state.final or not self._verified_up_to(mark.round):
+                continue  # the final mark is confirmed with the result
+            if vote := duties.checkpoint_vote(state, self._me, mark):
+                await call(self._tasklog, self._ledger, vote)
+                return True
+        if state.final and state.result and self._verified_up_to(state.final.round):
+            ballot = duties.result_vote(state, self._me)
+            if ballot and await self._objects.check_result(state, state.final, state.result):
+                await call(self._tasklog, self._ledger, ballot)
+                return True
+        return False

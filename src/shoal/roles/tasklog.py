@@ -1,0 +1,278 @@
+"""Following one task: the fold of its log, the optimistic view over gossip, and this node's own entries.
+
+`log` is the truth. `view` is `log` plus entries that were heard on the network, or sent by this node, and are
+not in the log yet; it is rebuilt from `log` at every change, so a rollback is nothing special.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+import trio
+
+from shoal.core import fold, limits
+from shoal.core.codec import CodecError
+from shoal.core.entries import BidCommitment, Entry, Place, make_entry, parse
+from shoal.core.events import TaskCreated
+from shoal.core.fold import Item
+from shoal.core.fold_entries import follows
+from shoal.core.ids import Address, TaskId, short
+from shoal.core.task import State
+from shoal.errors import LedgerError, ShoalError, UsageError
+from shoal.ports import Keys, Ledger, LoggedEvent, Message, Network, Store
+
+log = logging.getLogger("shoal.task")
+
+PENDING_ENTRIES = 2_048
+AHEAD = 64
+"""How far beyond the log an author's gossiped entries may run."""
+_RULED = tuple(field.name for field in fields(State) if field.name != "authors")
+
+
+def gossip_topic(task: TaskId) -> str:
+    return f"shoal/task/{task.hex()}"
+
+
+class TaskLog:
+    """The log of one task, as this node sees it.
+
+    Args:
+        created: the `TaskCreated` event that began the task.
+        network: None for a reader that only follows the ledger.
+        keys, store: needed to post; None for a reader.
+    """
+
+    def __init__(
+        self,
+        created: LoggedEvent,
+        place: Place,
+        *,
+        ledger: Ledger,
+        network: Network | None = None,
+        keys: Keys | None = None,
+        store: Store | None = None,
+        poll_s: float = 0.5,
+    ) -> None:
+        if not isinstance(created.event, TaskCreated):
+            raise ValueError("a task begins with its TaskCreated event")
+        self.log = self.view = fold.begin(place, created.event, created.time_ns)
+        self.bids: dict[Address, BidCommitment] = {}
+        """Sealed bids on the topic before the deadline: the first of each trainer, signature not checked."""
+        self._ledger, self._network, self._keys, self._store = ledger, network, keys, store
+        self._poll_s = poll_s
+        self._pending: dict[bytes, Entry] = {}
+        self._changed = trio.Event()
+        self._outbox = trio.Event()
+        self._resume_outbox()
+
+    @property
+    def place(self) -> Place:
+        return self.log.place
+
+    async def run(self) -> None:
+        """Follow the log, hear gossip and send what was posted, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow)
+            if self._store is not None:
+                nursery.start_soon(self._send_outbox)
+            if self._network is not None:
+                nursery.start_soon(self._listen, self._network)
+
+    @property
+    def change(self) -> trio.Event:
+        """Set at the next change of the log or the view: take it before looking, wait for it after."""
+        return self._changed
+
+    async def passed(self, time_ns: int) -> bool:
+        """Wait until the log has been read up to a consensus time; False when that takes too long."""
+        return await self.wait_for(lambda me: me.log.now_ns >= time_ns, timeout_s=60)
+
+    async def wait_for(self, condition: Callable[[TaskLog], bool], *, timeout_s: float = float("inf")) -> bool:
+        """Wait until `condition(self)`; False when it did not come true in time."""
+        with trio.move_on_after(timeout_s):
+            while not condition(self):
+                await self._changed.wait()
+        return condition(self)
+
+    async def catch_up(self) -> None:
+        """Read everything that the ledger has now, once."""
+        until = await self._ledger.watermark()
+        if until <= self.log.now_ns:
+            return
+        after = self.log.now_ns
+        events = await self._ledger.events(after_ns=after, until_ns=until, task=self.place.task)
+        messages = await self._ledger.messages(self.log.topic, after_ns=after, until_ns=until)
+        state = self.log
+        for item in self._merge(messages, events):
+            state = fold.step(state, item)
+        self.log = fold.advance(state, until)
+        self._rebuild()
+
+    async def post(self, author: Address, kind: str, body: dict[str, object]) -> Entry:
+        """Sign an entry, remember it durably, gossip it, and put it on the topic in the background."""
+        assert self._keys is not None and self._store is not None, "a reader does not post"
+        chain = self.view.authors[author]
+        entry = make_entry(
+            self._keys,
+            self.place,
+            author=author,
+            sequence=chain.sequence,
+            previous=chain.head,
+            kind=kind,
+            body=body,
+        )
+        self._store.put("outbox", self._outbox_key(entry.sequence), entry.data())
+        self._pending[entry.hash] = entry
+        self._rebuild()
+        self._outbox.set()
+        if self._network is not None and len(entry.data()) <= limits.GOSSIP_BYTES:
+            await self._network.publish(gossip_topic(self.place.task), entry.data())
+        return entry
+
+    # ------------------------------------------------------------ the log
+
+    async def _follow(self) -> None:
+        pause = self._poll_s
+        while True:
+            try:
+                await self.catch_up()
+                pause = self._poll_s
+            except LedgerError as error:
+                pause = min(pause * 2, 30.0)
+                log.warning("task %s: %s; trying again in %.0f s", short(self.place.task), error, pause)
+            await trio.sleep(pause)
+
+    def _merge(self, messages: Sequence[Message], events: Sequence[LoggedEvent]) -> list[Item]:
+        items = [(event.time_ns, event.index, Item(event.time_ns, event.event)) for event in events]
+        for message in messages:
+            try:
+                parsed = parse(message.data)
+            except CodecError:
+                continue  # anyone may write on a topic
+            if isinstance(parsed, BidCommitment):
+                if parsed.task == self.place.task and message.time_ns <= self.log.plan.bid_until * 10**9:
+                    self.bids.setdefault(parsed.trainer, parsed)
+            else:
+                items.append((message.time_ns, 0, Item(message.time_ns, parsed)))
+        return [item for _, _, item in sorted(items, key=lambda each: each[:2])]
+
+    def _rebuild(self) -> None:
+        """Derive the view: entries in the order of arrival, but none before what it builds upon."""
+        view = self.log
+        for key, entry in list(self._pending.items()):
+            author = self.log.authors.get(entry.author)
+            if author is None or entry.sequence < author.sequence:
+                del self._pending[key]
+        waiting = list(self._pending.values())
+        progress = True
+        while progress:
+            progress = False
+            for entry in waiting:
+                if not follows(view, entry):
+                    continue
+                after = fold.step(view, Item(view.now_ns, entry))
+                if any(getattr(after, name) is not getattr(view, name) for name in _RULED):
+                    view, progress = after, True
+        self.view = view
+        self._changed.set()
+        self._changed = trio.Event()
+
+    # ------------------------------------------------------------ gossip
+
+    async def _listen(self, network: Network) -> None:
+        async with network.subscribe(gossip_topic(self.place.task)) as stream:
+            async for _, data in stream:
+                try:
+                    entry = parse(data)
+                except CodecError:
+                    continue
+                if isinstance(entry, Entry) and self._plausible(entry):
+                    self._pending[entry.hash] = entry
+                    self._rebuild()
+
+    def _plausible(self, entry: Entry) -> bool:
+        author = self.log.authors.get(entry.author)
+        return (
+            author is not None
+            and entry.place == self.place
+            and author.sequence <= entry.sequence < author.sequence + AHEAD
+            and entry.hash not in self._pending
+            and len(self._pending) < PENDING_ENTRIES
+            and entry.signed_by(author.signing_key)
+        )
+
+    # ------------------------------------------------------------ own entries
+
+    def _outbox_key(self, sequence: int) -> str:
+        return f"{self.place.task.hex()}/{sequence:012d}"
+
+    def _resume_outbox(self) -> None:
+        """Entries signed before a crash are sent again, never signed anew: that would be equivocation."""
+        if self._store is None:
+            return
+        for key, data in self._store.items("outbox"):
+            if key.startswith(self.place.task.hex()):
+                entry = parse(data)
+                assert isinstance(entry, Entry), "the outbox holds entries"
+                self._pending[entry.hash] = entry
+                self._outbox.set()
+
+    def _unsent(self) -> Entry | None:
+        assert self._store is not None
+        for key, data in sorted(self._store.items("outbox")):
+            if not key.startswith(self.place.task.hex()):
+                continue
+            entry = parse(data)
+            assert isinstance(entry, Entry), "the outbox holds entries"
+            author = self.log.authors.get(entry.author)
+            if author is not None and entry.sequence < author.sequence:
+                self._store.delete("outbox", key)
+                continue
+            return entry
+        return None
+
+    async def _send_outbox(self) -> None:
+        """One at a time and in order, since consensus order is the order of the chain."""
+        submitted: bytes = b""
+        while True:
+            await self._outbox.wait()
+            entry = self._unsent()
+            if entry is None:
+                self._outbox = trio.Event()
+                continue
+            if entry.hash == submitted:
+                if not await self._wait_settled(entry.hash):
+                    submitted = b""
+                continue
+            try:
+                await self._ledger.submit(self.log.topic, entry.data())
+                submitted = entry.hash
+            except ShoalError as error:
+                log.warning("task %s: an entry is not on the topic yet: %s", short(self.place.task), error)
+                await trio.sleep(2.0)
+
+    async def _wait_settled(self, entry_hash: bytes) -> bool:
+        """Wait until an entry of this node has its place in the log; False when that takes too long."""
+        return await self.wait_for(lambda me: entry_hash not in me._pending, timeout_s=30)
+
+
+async def find_task(ledger: Ledger, wanted: str) -> LoggedEvent | None:
+    """The `TaskCreated` event of a task, by its id, a unique beginning of it, or its topic `0.0.N`.
+
+    Raises:
+        UsageError: SHOAL-U03 when several tasks begin with `wanted`.
+    """
+    found = []
+    for logged in await ledger.events(after_ns=0, until_ns=await ledger.watermark()):
+        event = logged.event
+        if isinstance(event, TaskCreated):
+            prefix = wanted.lower().removeprefix("0x")
+            if wanted == f"0.0.{event.topic}" or (prefix and event.task_id.hex().startswith(prefix)):
+                found.append(logged)
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} tasks begin with {wanted!r}", code="SHOAL-U03", hint="give more digits of the task id"
+        )
+    return found[0] if found else None

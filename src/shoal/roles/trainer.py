@@ -1,0 +1,319 @@
+"""The trainer: finds tasks, judges them, bids, accepts what it wins, and holds its seats.
+
+The contract's events are the list of record; gossip only makes a new task known sooner.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from shoal.core import calls, limits
+from shoal.core.auction import Award, Bid
+from shoal.core.codec import CodecError, decode, encode
+from shoal.core.entries import Place, make_bid_commitment
+from shoal.core.events import Accepted, TaskCreated
+from shoal.core.ids import Address, TaskId, short
+from shoal.core.manifest import Manifest
+from shoal.core.merkle import AwardLeaf
+from shoal.core.money import TINYBAR_PER_HBAR, Tinybar, format_hbar
+from shoal.core.task import Phase, State
+from shoal.errors import CallReverted, LedgerError, MarketError, NetworkError, ShoalError
+from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Transfer
+from shoal.roles.closing import withdraw
+from shoal.roles.objects import TaskObjects
+from shoal.roles.seat import SeatHolder
+from shoal.roles.tasklog import TaskLog
+
+log = logging.getLogger("shoal.trainer")
+
+OPENING = "opening"
+"""The request by which a bid is opened to its client."""
+PREFLIGHT_TIMEOUT_S = 120.0
+
+EngineOpener = Callable[[Path], AbstractAsyncContextManager[Engine]]
+
+
+def market_topic(network: str, contract: str) -> str:
+    """The gossip topic on which new tasks are announced."""
+    return f"shoal/market/{network}/{contract}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What this machine asks for its work, and how much it takes on."""
+
+    hbar_per_hour: float
+    """Asked for an hour of this machine's training."""
+    min_unit_tinybar: int
+    max_chunks: int
+    """Per task; a machine that holds more chunks sees more of the data set."""
+    stake_tinybar: int
+    """Deposited at registration; every seat locks part of it."""
+
+
+class Trainer:
+    """A trio service; `run` until cancelled.
+
+    Args:
+        place_of: network and contract are the same for all tasks; this makes a task's place.
+        open_engine: a sandboxed engine on a job directory.
+        dir: where tasks keep their files.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        network: Network,
+        transfer: Transfer,
+        keys: Keys,
+        store: Store,
+        open_engine: EngineOpener,
+        peer_id_of: Callable[[bytes], str],
+        place_of: Callable[[TaskId], Place],
+        dir: Path,
+        offer: Offer,
+        poll_s: float = 0.5,
+    ) -> None:
+        self._ledger, self._network, self._transfer = ledger, network, transfer
+        self._keys, self._store, self._open_engine = keys, store, open_engine
+        self._peer_id_of, self._place_of, self._dir = peer_id_of, place_of, dir
+        self._offer, self._poll_s = offer, poll_s
+        self._announced = trio.Event()
+        self._known: dict[TaskId, LoggedEvent] = {}
+
+    async def run(self) -> None:
+        """Register once, then serve every task worth it, side by side, within the free stake."""
+        await self._register()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hear_announcements)
+            cursor = 0
+            while True:
+                heard = self._announced
+                try:
+                    until = await self._ledger.watermark()
+                    if until > cursor:
+                        for task in await self._news(cursor, until):
+                            nursery.start_soon(self._guarded, task)
+                        cursor = until
+                except LedgerError as error:
+                    log.warning("%s; trying again", error)
+                with trio.move_on_after(self._poll_s * 2):
+                    await heard.wait()
+
+    async def _register(self) -> None:
+        state = await self._ledger.account_state(self._ledger.address)
+        if not state.registered:
+            call = calls.Register(self._keys.signing_key, self._keys.recipient)
+            await self._ledger.call(call, value=self._offer.stake_tinybar)
+            log.info("registered %s with %s of stake", self._ledger.account, format_hbar(self._offer.stake_tinybar))
+        elif state.signing_key != self._keys.signing_key:
+            raise MarketError(
+                f"account {self._ledger.account} is registered with another node key",
+                code="SHOAL-T06",
+                hint="restore that node's key directory, or use another account",
+            )
+
+    async def _hear_announcements(self) -> None:
+        place = self._place_of(TaskId(bytes(32)))
+        async with self._network.subscribe(market_topic(place.network, place.contract)) as stream:
+            async for _ in stream:
+                self._announced.set()
+                self._announced = trio.Event()
+
+    async def _news(self, after_ns: int, until_ns: int) -> list[LoggedEvent]:
+        """Tasks to look at: new ones that still take bids, and, after a restart, those with a seat of ours."""
+        mine: list[LoggedEvent] = []
+        for logged in await self._ledger.events(after_ns=after_ns, until_ns=until_ns):
+            event = logged.event
+            if isinstance(event, TaskCreated):
+                self._known[event.task_id] = logged
+                if event.plan.bid_until * 10**9 > until_ns:
+                    mine.append(logged)
+            elif isinstance(event, Accepted) and event.trainer == self._ledger.address:
+                created = self._known.get(event.task_id)
+                if created is not None and after_ns == 0 and created not in mine:
+                    mine.append(created)
+        return mine
+
+    async def _guarded(self, created: LoggedEvent) -> None:
+        """A task that goes wrong is that task's affair."""
+        assert isinstance(created.event, TaskCreated)
+        name = short(created.event.task_id)
+        try:
+            await self._serve(created)
+            log.info("task %s: done", name)
+        except* ShoalError as group:
+            for error in group.exceptions:
+                log.warning("task %s: %s", name, error)
+        except* Exception:
+            log.exception("task %s ended by a fault of this program", name)
+
+    async def _serve(self, created: LoggedEvent) -> None:
+        assert isinstance(created.event, TaskCreated)
+        task = created.event.task_id
+        tasklog = TaskLog(
+            created,
+            self._place_of(task),
+            ledger=self._ledger,
+            network=self._network,
+            keys=self._keys,
+            store=self._store,
+            poll_s=self._poll_s,
+        )
+        directory = self._dir / task.hex()[:16]
+        (directory / "job").mkdir(parents=True, exist_ok=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tasklog.run)
+            await tasklog.wait_for(lambda t: t.log.manifest is not None and t.log.now_ns > created.time_ns)
+            async with self._engine(tasklog, directory) as engine:
+                seated = tasklog.log.seat_of(self._ledger.address) is not None
+                if seated or await self._bid_and_accept(tasklog, engine):
+                    await self._hold_seat(tasklog, directory, engine)
+            nursery.cancel_scope.cancel()
+
+    async def _hold_seat(self, tasklog: TaskLog, directory: Path, engine: Engine) -> None:
+        objects = TaskObjects(
+            self._ledger.address,
+            job_dir=directory / "job",
+            sealed_dir=directory / "sealed",
+            keys=self._keys,
+            network=self._network,
+            transfer=self._transfer,
+            peer_id_of=self._peer_id_of,
+        )
+        await SeatHolder(tasklog, ledger=self._ledger, engine=engine, objects=objects).run()
+        await withdraw(self._ledger)
+
+    @asynccontextmanager
+    async def _engine(self, tasklog: TaskLog, directory: Path) -> AsyncIterator[Engine]:
+        manifest = tasklog.log.manifest
+        assert manifest is not None, "waited for"
+        await self._get_document(tasklog.log, manifest, directory / "job" / "graph.json")
+        async with self._open_engine(directory / "job") as engine:
+            await engine.load(directory / "job" / "graph.json", manifest.recipe)
+            yield engine
+
+    async def _get_document(self, state: State, manifest: Manifest, out: Path) -> None:
+        """From the client, or from any connected peer that has it: it is public, and its hash is in the manifest."""
+        if out.exists():
+            return
+        size = min(manifest.document.size_bytes, limits.DOCUMENT_BYTES)
+        client = self._peer_id_of(state.authors[state.client].signing_key)
+        others = [peer.peer_id for peer in self._network.peers() if peer.connected and peer.peer_id != client]
+        failure: ShoalError | None = None
+        for peer in [client, *others]:
+            try:
+                await self._network.fetch(peer, manifest.document.sha256, out, max_bytes=size, timeout_s=20)
+            except ShoalError as error:
+                failure = error
+                continue
+            self._network.provide(manifest.document.sha256, out)
+            return
+        raise NetworkError("nobody reachable has the model's graph document", code="SHOAL-N04") from failure
+
+    # ------------------------------------------------------------ bidding
+
+    async def _bid_and_accept(self, tasklog: TaskLog, engine: Engine) -> bool:
+        """True once this trainer has a seat."""
+        bid = await self._bid(tasklog, engine)
+        if bid is None:
+            return False
+        plan, me = tasklog.log.plan, self._ledger.address
+        await tasklog.wait_for(lambda t: t.log.now_ns > plan.bid_until * 10**9 or t.log.phase is not Phase.OPEN)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._open_bid, tasklog, bid)
+            await tasklog.wait_for(lambda t: bool(t.log.award) or t.log.phase not in (Phase.OPEN, Phase.AWARDED))
+            nursery.cancel_scope.cancel()
+        award = Award(tasklog.log.award, tasklog.log.unit_price)
+        found = award.proof(tasklog.place.task, me)
+        if found is None or tasklog.log.unit_price < bid.unit_price:
+            log.info("task %s went to others", short(tasklog.place.task))
+            return False
+        leaf, proof = found
+        if leaf.rank and not await self._standby_turn(tasklog, leaf, award.primaries):
+            return False
+        try:
+            await self._ledger.call(calls.Accept(tasklog.place.task, leaf.units, leaf.rank, proof))
+        except CallReverted as error:
+            if error.reason != "AlreadyAccepted":
+                raise
+        return await tasklog.wait_for(lambda t: t.log.seat_of(me) is not None, timeout_s=60)
+
+    async def _bid(self, tasklog: TaskLog, engine: Engine) -> Bid | None:
+        state = tasklog.log
+        task, plan, manifest = tasklog.place.task, state.plan, state.manifest
+        assert manifest is not None, "waited for"
+        account = await self._ledger.account_state(self._ledger.address)
+        if account.free_stake_tinybar < plan.stake_per_seat:
+            log.info("task %s: not enough free stake for a seat", short(task))
+            return None
+        if remembered := self._store.get("bids", task.hex()):
+            return parse_opening(remembered)[1]
+        report = await engine.preflight(timeout_s=PREFLIGHT_TIMEOUT_S)
+        unit_s = float(report["step_s"]) * int(manifest.recipe["local_steps"])
+        price = self._price(unit_s)
+        if price > plan.max_unit_price:
+            log.info("task %s pays too little: %s a unit", short(task), format_hbar(plan.max_unit_price))
+            return None
+        units = min(self._offer.max_chunks, plan.chunks)
+        bid = Bid(self._ledger.address, price, units, unit_s, plan.start_until, secrets.token_bytes(32))
+        self._store.put("bids", task.hex(), opening(task, bid))
+        sealed = make_bid_commitment(self._keys, task, self._ledger.address, bid.commitment(task))
+        await self._ledger.submit(state.topic, sealed.data())
+        log.info("task %s: bid %s a unit for up to %d chunks", short(task), format_hbar(price), units)
+        return bid
+
+    def _price(self, unit_s: float) -> Tinybar:
+        asked = math.ceil(self._offer.hbar_per_hour * TINYBAR_PER_HBAR * unit_s / 3600)
+        return Tinybar(max(self._offer.min_unit_tinybar, asked, 1))
+
+    async def _open_bid(self, tasklog: TaskLog, bid: Bid) -> None:
+        """Show the bid to the client, again and again until it says that it has it."""
+        client = self._peer_id_of(tasklog.log.authors[tasklog.log.client].signing_key)
+        payload = opening(tasklog.place.task, bid)
+        while True:
+            try:
+                await self._network.request(client, OPENING, payload, timeout_s=5)
+                return
+            except NetworkError as error:
+                log.info("the client has not seen the bid yet: %s", error)
+                await trio.sleep(1.0)
+
+    async def _standby_turn(self, tasklog: TaskLog, leaf: AwardLeaf, primaries: int) -> bool:
+        """Wait whether a seat is left over for this rank."""
+        plan = tasklog.log.plan
+        await tasklog.wait_for(
+            lambda t: t.log.now_ns > (plan.accept_until + 1) * 10**9 or t.log.phase is not Phase.AWARDED
+        )
+        taken = sum(seat.rank == 0 for seat in tasklog.log.seats)
+        return tasklog.log.phase is Phase.AWARDED and leaf.rank <= primaries - taken
+
+
+def opening(task: TaskId, bid: Bid) -> bytes:
+    """A bid as it is shown to the client after the deadline."""
+    return encode([task, *bid.fields()])
+
+
+def parse_opening(payload: bytes) -> tuple[TaskId, Bid]:
+    """The inverse of `opening`.
+
+    Raises:
+        CodecError: anything else.
+    """
+    value: Any = decode(payload, max_bytes=limits.REQUEST_BYTES)
+    match value:
+        case [bytes(task), bytes(trainer), int(price), int(units), float(unit_s), int(expires), bytes(salt)] if (
+            len(task) == 32 and len(trainer) == 20 and len(salt) == 32 and price > 0 and units > 0
+        ):
+            return TaskId(task), Bid(Address(trainer), Tinybar(price), units, unit_s, expires, salt)
+    raise CodecError("not an opened bid")

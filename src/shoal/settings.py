@@ -1,0 +1,144 @@
+"""Settings of a node: defaults < shoal.toml < environment and .env < flags, each value with its origin."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from shoal.errors import ConfigError
+
+_KNOWN_NAMES = {
+    "operator_id": "OPERATOR_ID",
+    "operator_key": "OPERATOR_KEY",
+    "network": "NETWORK",
+    "contract_id": "CONTRACT_ID",
+}
+"""Names that users of Hedera tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
+
+
+class Settings(BaseModel):
+    """What a node needs to know. `shoal config show` prints every value with its origin.
+
+    >>> Settings.load(flags={"network": "testnet"}).network
+    'testnet'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dir: Path = Field(default_factory=lambda: Path.home() / ".shoal", description="where this node keeps its files")
+
+    network: Literal["devnet", "solo", "testnet", "mainnet"] = "devnet"
+    ledger_node: str = Field("", description="host:port of a consensus node; known for solo, testnet, mainnet")
+    ledger_node_account: str = Field("0.0.3", description="that node's account")
+    mirror_grpc: str = Field("", description="host:port of the mirror node's gRPC")
+    mirror_rest: str = Field("", description="URL of the mirror node's REST")
+    operator_id: str = Field("", description="the account that pays, 0.0.N")
+    operator_key: SecretStr = Field(SecretStr(""), description="its private key")
+    contract_id: str = Field("", description="the market's contract, 0.0.N")
+    poll_s: float = Field(0.4, gt=0, le=60, description="how often the mirror node is asked")
+
+    listen: tuple[str, ...] = Field(("/ip4/127.0.0.1/tcp/0",), description="multiaddresses to listen on")
+    bootstrap: tuple[str, ...] = Field((), description="multiaddresses of bootstrap nodes, with /p2p/<id>")
+
+    s3_endpoint: str = Field("", description="URL of an S3 store, such as Akave O3; clients only")
+    s3_region: str = "akave-network"
+    s3_bucket: str = "shoal"
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_write_once: bool = Field(True, description="upload slots refuse a second object (If-None-Match)")
+
+    hbar_per_hour: float = Field(1.0, gt=0, description="asked for an hour of this machine's training")
+    min_unit_tinybar: int = Field(1_000, ge=1, description="never bid below this for a work unit")
+    max_chunks: int = Field(8, ge=1, description="chunks held at most for one task")
+    stake_tinybar: int = Field(500_000_000, ge=1, description="deposited when a trainer registers")
+    engine_memory_mib: int = Field(4_096, ge=256, description="memory limit of the training process")
+    engine_threads: int = Field(1, ge=1, le=256)
+    allow_unsandboxed: bool = Field(False, description="train even where no sandbox stands: dangerous")
+
+    @classmethod
+    def load(cls, *, flags: Mapping[str, Any] | None = None) -> Settings:
+        """Read all layers.
+
+        Raises:
+            ConfigError: an unreadable file, an unknown name or a bad value, with its origin.
+        """
+        return load_with_origins(flags=flags)[0]
+
+    def need(self, *names: str) -> None:
+        """Check that settings without a default were given.
+
+        Raises:
+            ConfigError: SHOAL-C01, naming what is missing and how to give it.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
+                known = _KNOWN_NAMES.get(name, f"SHOAL_{name.upper()}")
+                raise ConfigError(
+                    f"the setting {name} is missing",
+                    code="SHOAL-C01",
+                    hint=f"set {known} in the environment or .env, or {name} in shoal.toml; "
+                    "`shoal demo --keep` leaves a local network with everything set",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from: `default`, a file, a variable, or a flag."""
+
+    text: str
+
+
+def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settings, dict[str, Origin]]:
+    """The settings, and for each where it came from."""
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    values: dict[str, Any] = {}
+    origins = {name: Origin("default") for name in Settings.model_fields}
+    environment = {**dotenv_values(".env"), **os.environ}
+    directory = Path(str(given.get("dir") or environment.get("SHOAL_DIR") or Path.home() / ".shoal"))
+    for path in (directory / "shoal.toml", Path("shoal.toml")):
+        for name, value in _read_toml(path).items():
+            values[name], origins[name] = value, Origin(str(path))
+    for name in Settings.model_fields:
+        for variable in (_KNOWN_NAMES.get(name), f"SHOAL_{name.upper()}"):
+            if variable and environment.get(variable):
+                text = str(environment[variable])
+                is_list = name in ("listen", "bootstrap")
+                values[name] = tuple(part for part in text.split(",") if part) if is_list else text
+                origins[name] = Origin(f"environment {variable}")
+    for name, value in given.items():
+        values[name], origins[name] = value, Origin("flag")
+    try:
+        return Settings.model_validate(values), origins
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        origin = origins.get(name, Origin("shoal.toml")).text
+        raise ConfigError(
+            f"{name}: {first['msg']} (from {origin})", code="SHOAL-C02", hint="`shoal config show` lists all settings"
+        ) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", code="SHOAL-C03", hint="repair or remove this file") from error
+
+
+def write_toml(path: Path, values: Mapping[str, str | int | float | bool | list[str]]) -> None:
+    """Write a settings file that only its owner can read, since it may hold keys."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write("\n".join(lines) + "\n")
