@@ -20,7 +20,8 @@ Codes are `SHOAL-<LETTER><NN>`; a code that was retired is never used again. `do
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class ShoalError(Exception):
@@ -56,6 +57,18 @@ class ShoalError(Exception):
             "money": self.money,
             "exit_status": self.exit_status,
         }
+
+
+def revive(value: Mapping[str, Any]) -> ShoalError:
+    """The error that another process of ours printed: the inverse of `as_dict`, by the letter of its code.
+
+    >>> type(revive({"code": "SHOAL-D03", "message": "empty"})).__name__
+    'DataError'
+    """
+    code = str(value.get("code") or ShoalError.default_code)
+    kinds = {kind.default_code[:7]: kind for kind in ShoalError.__subclasses__()}
+    message, hint, money = (str(value.get(name) or "") for name in ("message", "hint", "money"))
+    return kinds.get(code[:7], ShoalError)(message, code=code, hint=hint, money=money)
 
 
 class UsageError(ShoalError):

@@ -61,6 +61,36 @@ class AccountState:
         return self.stake_tinybar - self.locked_tinybar
 
 
+@dataclass(frozen=True, slots=True)
+class Liabilities:
+    """What the contract owes in all."""
+
+    escrow_tinybar: Tinybar
+    stake_tinybar: Tinybar
+    balances_tinybar: Tinybar
+
+    @property
+    def total_tinybar(self) -> int:
+        return self.escrow_tinybar + self.stake_tinybar + self.balances_tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What one transaction did to account balances: (account, tinybar), fees included. The sum is 0."""
+
+    time_ns: int
+    transaction: str
+    name: str
+    result: str
+    transfers: tuple[tuple[str, int], ...]
+    payer: str
+    fee_tinybar: Tinybar
+
+    def net_tinybar(self, account: str) -> int:
+        """What an account gained, or lost if negative."""
+        return sum(amount for who, amount in self.transfers if who == account)
+
+
 class Ledger(Protocol):
     """Hedera, seen by one account. Every method raises `LedgerUnreachable` when no answer can be had in time."""
 
@@ -95,7 +125,23 @@ class Ledger(Protocol):
 
     async def account_state(self, address: Address) -> AccountState: ...
 
-    async def balance(self) -> Tinybar: ...
+    async def balance(self, account: str | None = None) -> Tinybar:
+        """What an account holds, contracts included; this account if none is named."""
+        ...
+
+    async def address_of(self, account: str) -> Address:
+        """How the contract sees an account `0.0.N`; looked up, since it cannot be computed."""
+        ...
+
+    async def liabilities(self) -> Liabilities: ...
+
+    async def movements(self, *, after_ns: int, until_ns: int, account: str | None = None) -> Sequence[Movement]:
+        """All transactions with after_ns < time <= until_ns that moved money, oldest first; one account's if given."""
+        ...
+
+    async def supply(self) -> Tinybar:
+        """All HBAR there is."""
+        ...
 
 
 # ---------------------------------------------------------------- peers
@@ -250,8 +296,10 @@ __all__ = [
     "Engine",
     "Keys",
     "Ledger",
+    "Liabilities",
     "LoggedEvent",
     "Message",
+    "Movement",
     "Network",
     "Outcome",
     "Peer",

@@ -59,7 +59,7 @@ class Teller:
 
     def _tell(self, since_s: float, kind: str, text: str, data: dict[str, object]) -> None:
         if self._as_json:
-            output.print_json({"event": kind, "at_s": round(since_s, 3), **data})
+            output.print_json({"event": kind, "at_s": round(since_s, 3), "text": text, **data})
         else:
             output.stderr.print(f"[dim]{since_s:7.1f} s[/]  ", end="")
             output.stderr.print(text, markup=False, soft_wrap=True)

@@ -98,7 +98,7 @@ async def _quote(node: Node, order: Order, examined: Examined, budget: Tinybar |
         raise MarketError(
             f"a budget of {order.budget} HBAR is too small for {chunks} chunks x {rounds} rounds",
             code="SHOAL-T01",
-            hint=f"at least {format_hbar(error.needed)}; a budget that trainers like is about 0.05 ℏ for each chunk and round",
+            hint=f"at least {format_hbar(error.needed)}; trainers like about 0.05 ℏ for each chunk and round",
             money="nothing was spent",
         ) from error
     except ValueError as error:
@@ -198,7 +198,7 @@ async def _create(
             money="the escrow was not taken; only Hedera's fee was spent",
         ) from error
     with trio.move_on_after(60):
-        while await node.ledger.watermark() < outcome.time_ns:
+        while await node.ledger.watermark() < outcome.time_ns:  # noqa: ASYNC110 - another process changes it
             await trio.sleep(0.1)
     created = await find_task(node.ledger, task.hex())
     if created is None:

@@ -82,7 +82,6 @@ def _round(checkpoint: Checkpoint, state: State, name: Callable[[Address], str])
     metric = str(state.manifest.summary.get("metric", "metric")) if state.manifest else "metric"
     parts = [f"{name(u.author)} {u.loss:.3f}/{u.metric:.3f}" for u in checkpoint.updates]
     wall = (checkpoint.time_ns - checkpoint.started_ns) / 1e9
-    slowest = max((u.seconds for u in checkpoint.updates), default=0.0)
     return Happening(
         "round",
         f"round {checkpoint.round}/{state.plan.rounds}: global loss {checkpoint.loss:.4f}, {metric} "
@@ -97,9 +96,17 @@ def _round(checkpoint: Checkpoint, state: State, name: Callable[[Address], str])
                 for u in checkpoint.updates
             },
             "wall_s": wall,
-            "overhead_s": wall - slowest,
+            "overhead_s": wall - slowest_trainer_s(checkpoint),
         },
     )
+
+
+def slowest_trainer_s(checkpoint: Checkpoint) -> float:
+    """Pure training time of the trainer that trained longest in a round; several chunks it trains one by one."""
+    spent: dict[Address, float] = {}
+    for update in checkpoint.updates:
+        spent[update.author] = spent.get(update.author, 0.0) + update.seconds
+    return max(spent.values(), default=0.0)
 
 
 def _ends(old: State, new: State, name: Callable[[Address], str]) -> Iterator[Happening]:

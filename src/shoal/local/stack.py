@@ -12,7 +12,9 @@ from typing import Any
 
 import trio
 
+from shoal.client.books import balances
 from shoal.core.money import TINYBAR_PER_HBAR
+from shoal.errors import ProcessError
 from shoal.local.process import Child
 from shoal.node import open_ledger
 from shoal.settings import Settings, write_toml
@@ -36,6 +38,14 @@ class LocalStack:
     children: dict[str, Child] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     """Account -> what people call it."""
+    opening: dict[str, int] = field(default_factory=dict)
+    """What each of these accounts held before the first node started, in tinybar."""
+    opened_ns: int = 0
+    supply: int = 0
+
+    def trainers(self) -> list[Child]:
+        """Those that still run."""
+        return [child for name, child in self.children.items() if name.startswith("trainer-") and child.alive]
 
     async def stop(self) -> None:
         """End everything, the last started first."""
@@ -56,7 +66,7 @@ async def local_stack(directory: Path, *, trainers: int, say: Callable[[str], No
         await _start(stack, trainers, say)
         async with trio.open_nursery() as nursery:
             for child in stack.children.values():
-                nursery.start_soon(child.watch, _mourner(say))
+                nursery.start_soon(child.watch, _mourner(stack, trainers, say))
             yield stack
             nursery.cancel_scope.cancel()
     finally:
@@ -64,10 +74,21 @@ async def local_stack(directory: Path, *, trainers: int, say: Callable[[str], No
             await stack.stop()
 
 
-def _mourner(say: Callable[[str], None]) -> Callable[[Child], None]:
+def _mourner(stack: LocalStack, trainers: int, say: Callable[[str], None]) -> Callable[[Child], None]:
+    needed = max(1, trainers // 2)  # with the client's vote these are a quorum
+
     def mourn(child: Child) -> None:
         if child.essential:
             raise child.failure("died")
+        alive = len(stack.trainers())
+        if child.name.startswith("trainer-") and alive < needed:
+            raise ProcessError(
+                f"{child.name} died; {alive} of {trainers} trainers are left, too few for a quorum",
+                code="SHOAL-P04",
+                hint=f"its log is {child.log}; on a real network the task would end by its deadline",
+                money="on the local devnet no real money is involved; elsewhere the contract pays what a quorum "
+                "confirmed, and returns the rest of the escrow after the deadline",
+            )
         say(f"{child.name} died; the others go on without it (its log: {child.log})")
 
     return mourn
@@ -89,16 +110,18 @@ async def _start(stack: LocalStack, trainers: int, say: Callable[[str], None]) -
             values = {**common, **accounts[name], "hbar_per_hour": asks}
             nursery.start_soon(_start_node, stack, "trainer", name, values)
     say(f"bootstrap node and {trainers} trainers are up")
-    storage = json.loads((stack.directory / "s3" / "endpoint.json").read_text())
+    storage = json.loads((stack.directory / "storage" / "endpoint.json").read_text())
     client_dir = stack.directory / "client"
     client_dir.mkdir(exist_ok=True, mode=0o700)
     write_toml(client_dir / "shoal.toml", {**_ledger(stack), **common, **accounts["client"], **storage})
-    stack.client = Settings.load(flags={"dir": client_dir})
+    stack.client = Settings.model_validate(
+        {"dir": client_dir, **_ledger(stack), **common, **accounts["client"], **storage}
+    )
 
 
 async def _start_devnet(stack: LocalStack) -> None:
     arguments = ["shoal.adapters.devnet", "--dir", str(stack.directory / "devnet"), "--port-base", "0", "--json"]
-    child = await _start_child(stack, "devnet", arguments)
+    child = _start_child(stack, "devnet", arguments)
     ready = await child.line(timeout_s=READY_S)
     stack.settings = Settings(
         dir=stack.directory,
@@ -113,8 +136,8 @@ async def _start_devnet(stack: LocalStack) -> None:
 
 
 async def _start_storage(stack: LocalStack) -> None:
-    directory = stack.directory / "s3"
-    child = await _start_child(stack, "storage", ["shoal.adapters.seaweed", "--dir", str(directory), "--json"])
+    directory = stack.directory / "storage"
+    child = _start_child(stack, "storage", ["shoal.adapters.seaweed", "--dir", str(directory), "--json"])
     ready = await child.line(timeout_s=READY_S)
     keys = json.loads(Path(ready["credentials"]).read_text())
     values = {
@@ -128,10 +151,12 @@ async def _start_storage(stack: LocalStack) -> None:
     path.write_text(json.dumps(values))
 
 
-async def _start_child(stack: LocalStack, name: str, arguments: list[str], *, essential: bool = True) -> Child:
+def _start_child(stack: LocalStack, name: str, arguments: list[str], *, essential: bool = True) -> Child:
     logs = stack.directory / "logs"
     logs.mkdir(exist_ok=True)
-    child = await Child.start(name, arguments, log=logs / f"{name}.log", environment={}, essential=essential)
+    home = stack.directory / name
+    home.mkdir(exist_ok=True, mode=0o700)
+    child = Child.start(name, arguments, directory=home, log=logs / f"{name}.log", essential=essential)
     stack.children[name] = child
     return child
 
@@ -147,7 +172,10 @@ async def _provision(stack: LocalStack, trainers: int) -> tuple[str, dict[str, d
             account = await ledger.create_account(hbar * TINYBAR_PER_HBAR, key)
             accounts[name] = {"operator_id": account, "operator_key": key}
             stack.names[account] = name
-    stack.names[contract] = "contract"
+        stack.names[contract] = "contract"
+        stack.supply = int(await ledger.supply())
+        stack.opened_ns = await ledger.watermark()
+        stack.opening = await balances(ledger, list(stack.names))
     stack.settings = stack.settings.model_copy(update={"contract_id": contract})
     return contract, accounts
 
@@ -167,5 +195,5 @@ async def _start_node(stack: LocalStack, role: str, name: str, values: dict[str,
     directory.mkdir(exist_ok=True, mode=0o700)
     write_toml(directory / "shoal.toml", {**_ledger(stack), **values})
     arguments = [NODE, "node", "run", "--role", role, "--dir", str(directory), "--json"]
-    child = await _start_child(stack, name, arguments, essential=False)
+    child = _start_child(stack, name, arguments, essential=False)
     return await child.line(timeout_s=READY_S)

@@ -1,4 +1,4 @@
-"""The ledger: Hedera through the official SDK and a mirror node; devnet, Solo, testnet and mainnet differ by settings."""
+"""The ledger: Hedera through the official SDK and a mirror node; its networks differ by settings."""
 
 from shoal.adapters.hedera.client import HederaLedger
 from shoal.adapters.hedera.market import MarketAbi, TaskView

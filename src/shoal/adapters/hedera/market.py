@@ -17,18 +17,9 @@ from shoal.core import calls, events
 from shoal.core.ids import Address, Digest, address_text, keccak256
 from shoal.core.money import Tinybar
 from shoal.errors import ConfigError, LedgerError, UsageError
-from shoal.ports import AccountState
+from shoal.ports import AccountState, Liabilities
 
 _ERROR_STRING, _PANIC = bytes.fromhex("08c379a0"), bytes.fromhex("4e487b71")
-
-
-@dataclass(frozen=True, slots=True)
-class Liabilities:
-    """What the contract owes in all, in tinybar."""
-
-    escrow_tinybar: Tinybar
-    stake_tinybar: Tinybar
-    balances_tinybar: Tinybar
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +108,8 @@ class MarketAbi:
             _check(name, cls, self._functions[name].inputs)
         for name, cls in event_classes.items():
             _check(name, cls, of["event"][name].inputs)
-        self._events = {of["event"][name].signature_hash: (cls, of["event"][name]) for name, cls in event_classes.items()}
+        named = ((cls, of["event"][name]) for name, cls in event_classes.items())
+        self._events = {item.signature_hash: (cls, item) for cls, item in named}
 
     def encode(self, call: calls.Call) -> bytes:
         """Call data.
@@ -207,7 +199,7 @@ class MarketAbi:
 
     def _encoded(self, item: _Item, values: Sequence[Any]) -> bytes:
         try:
-            return item.selector + encode(item.types, values)
+            return item.selector + bytes(encode(item.types, values))
         except (EncodingError, TypeError, ValueError) as error:
             raise UsageError(f"{item.name}: {error}", code="SHOAL-U10") from error
 

@@ -95,15 +95,12 @@ class Mirror:
 
     async def eventually(self, path: str) -> dict[str, Any] | None:
         """As `get`, for what has consensus already: waits until the mirror has caught up; None when it does not."""
-        pause_s = _FIRST_PAUSE_S
+        pause_s, body = _FIRST_PAUSE_S, None
         with trio.move_on_after(_DEADLINE_S):
-            while True:
-                body = await self.get(path)
-                if body is not None:
-                    return body
+            while (body := await self.get(path)) is None:
                 await trio.sleep(pause_s)
                 pause_s = min(2 * pause_s, 1.0)
-        return None
+        return body
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and JSON of a POST that changes nothing."""

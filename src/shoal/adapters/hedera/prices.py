@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 _GAS_TINYCENTS = 852
 _TINYCENTS = {
-    "transfer": 2_000_000,
     "account": 600_000_000,
     "topic": 110_000_000,
     "message": 25_000_000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from shoal.core.ids import entity_number
 from shoal.errors import ConfigError
@@ -65,10 +65,10 @@ class LedgerSettings:
         Raises:
             ConfigError: SHOAL-C01, something is missing; SHOAL-C02, something is malformed.
         """
-        preset = PRESETS[self.network]
-        filled = dataclasses.replace(
-            self, **{name: value for name, value in preset.items() if not getattr(self, name)}
-        )
+        missing: dict[str, Any] = {
+            name: text for name, text in PRESETS[self.network].items() if not getattr(self, name)
+        }
+        filled = dataclasses.replace(self, **missing)
         filled._check()
         return filled
 

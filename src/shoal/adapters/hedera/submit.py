@@ -100,9 +100,7 @@ class Submitter:
     def __init__(self, nodes: Nodes, mirror: Mirror, account: str) -> None:
         self._nodes, self._mirror, self.ids = nodes, mirror, Ids(account)
 
-    async def run(
-        self, make: Make, *, cap_tinybar: int, identity: Any = None, signers: Sequence[Any] = ()
-    ) -> Landed:
+    async def run(self, make: Make, *, cap_tinybar: int, identity: Any = None, signers: Sequence[Any] = ()) -> Landed:
         """Send until it has consensus.
 
         Args:
@@ -170,7 +168,8 @@ class _Sending:
                 landed = await self._ask()
                 if landed is not None:
                     return landed
-            await self._give_up_if_due()
+            if landed := await self._last_word():
+                return landed
             await trio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
 
@@ -221,28 +220,51 @@ class _Sending:
             raise Failed(row["result"], self._name, at_consensus=True)
         return Landed(self._name, entity_number(row["entity_id"]) if row.get("entity_id") else None)
 
-    async def _give_up_if_due(self) -> None:
-        """Raise once it is certain that nothing happened, or that nobody can tell."""
+    async def _last_word(self) -> Landed | None:
+        """None while it may still be learnt what happened; raises once nothing happened, or nobody can tell."""
         elapsed_s = trio.current_time() - self._begun_s
         if not self._maybe_sent:
             if elapsed_s > _UNSENT_DEADLINE_S:
                 if self._problem in _BUSY:
                     raise _busy(self._problem)
                 raise _unreachable(self._problem, "nothing was sent")
-            return
+            return None
         if elapsed_s <= VALID_S:
-            return
+            return None
         try:
             passed = await self._mirror.watermark() > self._ends_ns
         except LedgerUnreachable as error:
             self._problem, passed = error.message, False
         if passed:
             # Asked after the watermark: the mirror has all that could have happened by now.
-            if landed := await self._ask_mirror_again():
-                raise landed
+            if landed := await self._ask_mirror():
+                return landed
             raise self._refusal or _unreachable(self._problem, "the transaction did not happen and never will")
         if elapsed_s > _FINAL_S:
             raise _unreachable(self._problem, f"whether {self._name} happened is not known: look it up before a retry")
-
-    async def _ask_mirror_again(self) -> Exception | None:
         return None
+
+
+def _busy(status: str) -> LedgerError:
+    return LedgerError(
+        f"the network is too busy: {status}",
+        code="SHOAL-L05",
+        hint="try again in a minute",
+        money="the transaction did not happen; at most its fee was spent",
+    )
+
+
+def _unreachable(problem: str, money: str) -> LedgerUnreachable:
+    return LedgerUnreachable(
+        f"no consensus node answers: {problem}",
+        hint="check the network connection and the settings network and ledger_node",
+        money=money,
+    )
+
+
+def _landed(name: str, receipt: Any) -> Landed:
+    created = (receipt.account_id, receipt.topic_id, receipt.file_id, receipt.contract_id)
+    for entity in created:
+        if entity is not None:
+            return Landed(name, entity_number(str(entity)))
+    return Landed(name, None)

@@ -52,11 +52,7 @@ class Reassembly:
             data = base64.b64decode(row["message"], validate=True)
             payer, number = str(row["payer_account_id"]), int(row["sequence_number"])
             chunk = row.get("chunk_info")
-            whole: bytes | None
-            if chunk is None or chunk["total"] == 1:
-                whole = data
-            else:
-                whole = self._continue(chunk, payer, time_ns, data)
+            whole = data if chunk is None or chunk["total"] == 1 else self._continue(chunk, payer, time_ns, data)
         except (KeyError, TypeError, ValueError, binascii.Error) as error:
             log.debug("a row of a topic is skipped: %r", error)
             return None

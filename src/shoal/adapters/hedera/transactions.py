@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hiero_sdk_python.account.account_create_transaction import AccountCreateTransaction
-from hiero_sdk_python.account.account_id import AccountId
 from hiero_sdk_python.consensus.topic_create_transaction import TopicCreateTransaction
 from hiero_sdk_python.consensus.topic_id import TopicId
 from hiero_sdk_python.consensus.topic_message_submit_transaction import TopicMessageSubmitTransaction
@@ -17,7 +16,6 @@ from hiero_sdk_python.file.file_append_transaction import FileAppendTransaction
 from hiero_sdk_python.file.file_create_transaction import FileCreateTransaction
 from hiero_sdk_python.file.file_id import FileId
 from hiero_sdk_python.hapi.services.consensus_submit_message_pb2 import ConsensusMessageChunkInfo
-from hiero_sdk_python.transaction.transfer_transaction import TransferTransaction
 
 Make = Callable[[], Any]
 FILE_PART_BYTES = 4_096
@@ -37,14 +35,6 @@ class _Chunk(TopicMessageSubmitTransaction):  # type: ignore[misc]
         body = super().build_transaction_body()
         body.consensusSubmitMessage.chunkInfo.CopyFrom(self._info)
         return body
-
-
-def transfer(payer: str, to: str, tinybar: int) -> Make:
-    def make() -> Any:
-        made = TransferTransaction().add_hbar_transfer(AccountId.from_string(payer), -tinybar)
-        return made.add_hbar_transfer(AccountId.from_string(to), tinybar)
-
-    return make
 
 
 def create_account(tinybar: int, key: Any) -> Make:

@@ -50,13 +50,10 @@ class Discovery:
             while True:
                 now_s = trio.current_time()
                 self._banned = {peer: until_s for peer, until_s in self._banned.items() if until_s > now_s}
-                connected, unsound = host.connected(), host.unsound()
+                connected = host.connected()
+                host.mend_gossip()
                 for peer_id in connected:
-                    if (
-                        peer_id in self._banned
-                        or peer_id in unsound
-                        or host.buffered_bytes(peer_id) > bounds.BUFFERED_BYTES
-                    ):
+                    if peer_id in self._banned or host.buffered_bytes(peer_id) > bounds.BUFFERED_BYTES:
                         nursery.start_soon(host.drop, peer_id)
                     elif peer_id not in self._watched:
                         self._watched.add(peer_id)

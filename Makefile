@@ -1,0 +1,76 @@
+# `make` lists the targets.
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := .make
+NPM := npm --silent --no-audit --no-fund
+
+.DEFAULT_GOAL := help
+.PHONY: help repo demo test check unit e2e sim bench contracts clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+repo: $(STAMP)/tools ## Set up .venv with everything, tests and checks included; run nothing
+
+demo: $(STAMP)/run ## Train a model on a whole local network and show every tinybar
+	@$(BIN)/shoal demo $(ARGS)
+
+test: $(STAMP)/tools contracts $(STAMP)/js ## Install what tests need, compile the contract again, run all tests
+	$(BIN)/pytest $(ARGS)
+
+unit: $(STAMP)/tools ## The quick tests
+	$(BIN)/pytest tests/unit tests/evm $(ARGS)
+
+e2e: $(STAMP)/tools ## The whole stack, as a newcomer runs it
+	$(BIN)/pytest tests/e2e $(ARGS)
+
+sim: $(STAMP)/tools ## Simulate whole tasks with seeded faults
+	$(BIN)/pytest tests/unit/core/test_simulator.py $(ARGS)
+
+check: $(STAMP)/tools ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)/tools ## Measure phases, round overhead and memory of the demo
+	$(BIN)/python bench/demo.py $(ARGS)
+
+contracts: $(STAMP)/contracts ## Compile the contract and compare it with the committed artefact
+	cd contracts && $(NPM) run check
+
+clean: ## Remove what make made
+	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/devnet/js/node_modules
+
+$(VENV)/bin/python:
+	@$(PYTHON) tools/preflight.py python
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+# torch comes first and by itself: another index may hold the build wanted, and only that one.
+$(STAMP)/torch: $(VENV)/bin/python constraints.txt
+	@mkdir -p $(STAMP)
+	$(BIN)/pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(STAMP)/run: $(STAMP)/torch pyproject.toml
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[examples]'
+	@touch $@
+
+$(STAMP)/tools: $(STAMP)/run
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[examples,test,check]'
+	@touch $@
+
+$(STAMP)/contracts: contracts/package-lock.json
+	@$(PYTHON) tools/preflight.py node
+	@mkdir -p $(STAMP)
+	cd contracts && $(NPM) ci
+	@touch $@
+
+$(STAMP)/js: tests/devnet/js/package-lock.json
+	@$(PYTHON) tools/preflight.py node
+	@mkdir -p $(STAMP)
+	cd tests/devnet/js && $(NPM) ci
+	@touch $@
