@@ -149,14 +149,15 @@ def watch(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> N
 def get(
     task: TaskArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: <task>.safetensors.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow a task that is not over to its end.")] = True,
     directory: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch a task's result: open the envelope, download, decrypt, verify; settle what is still open."""
+    """Come back to a task: go on where its client was interrupted, settle it, fetch and verify the weights."""
     from shoal.cli.tasks import run_get
 
     output.set_up_logs(verbose=False)
-    output.run(lambda: run_get(_settings(directory, as_json), task, out, as_json=as_json), as_json=as_json)
+    output.run(lambda: run_get(_settings(directory, as_json), task, out, wait=wait, as_json=as_json), as_json=as_json)
 
 
 @config_app.command("show")

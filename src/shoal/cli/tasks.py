@@ -9,21 +9,18 @@ from rich.table import Table
 
 from shoal.cli import output
 from shoal.cli.follow import Teller
-from shoal.cli.train import following
+from shoal.cli.session import client_of, following, told
 from shoal.client.result import fetch_result
 from shoal.core import duties
 from shoal.core.events import TaskCreated
 from shoal.core.ids import TaskId, short
 from shoal.core.money import format_hbar
-from shoal.core.task import Phase
 from shoal.errors import MarketError, UsageError
-from shoal.node import open_ledger, open_node, place_of
+from shoal.node import Node, open_ledger, open_node, place_of
 from shoal.ports import Ledger, LoggedEvent
 from shoal.roles.closing import close
 from shoal.roles.tasklog import TaskLog, find_task
 from shoal.settings import Settings
-
-SETTLE_WAIT_S = 600.0
 
 
 async def run_ps(settings: Settings, *, everyone: bool, as_json: bool) -> None:
@@ -77,8 +74,8 @@ async def run_watch(settings: Settings, wanted: str, *, as_json: bool) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def run_get(settings: Settings, wanted: str, out: Path | None, *, as_json: bool) -> None:
-    """Fetch what a quorum has confirmed; wait for the settlement when it is near."""
+async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, as_json: bool) -> None:
+    """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it."""
     async with open_node(settings, roles=["client"]) as node:
         created = await must_find(node.ledger, wanted)
         task = _id(created)
@@ -90,10 +87,8 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, as_json:
                     code="SHOAL-U08",
                     hint="use the account and key directory that created it",
                 )
-            if tasklog.log.phase is Phase.SETTLING or (tasklog.log.phase.over and _open(tasklog, node.ledger)):
-                output.say("settling the task")
-                with trio.move_on_after(SETTLE_WAIT_S):
-                    await close(tasklog, node.ledger)
+            if wait:
+                await _to_its_end(node, tasklog, as_json=as_json)
             state = tasklog.log
         path = out or Path(f"{short(task)}.safetensors")
         sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=path)
@@ -104,6 +99,18 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, as_json:
     else:
         output.say(f"sha256 {sha256}, as confirmed on chain")
         output.stdout.print(str(path), soft_wrap=True)
+
+
+async def _to_its_end(node: Node, tasklog: TaskLog, *, as_json: bool) -> None:
+    """Do what is the client's part, as it was interrupted or left; only the result's own key is needed beyond that."""
+    if tasklog.log.phase.over and not duties.payments(tasklog.log, node.ledger.address):
+        return
+    client = client_of(node, tasklog)
+
+    async def finish() -> None:
+        await close(tasklog, node.ledger)
+
+    await told(tasklog, finish if client is None else client.run, as_json=as_json)
 
 
 async def must_find(ledger: Ledger, wanted: str) -> LoggedEvent:
@@ -123,7 +130,3 @@ async def must_find(ledger: Ledger, wanted: str) -> LoggedEvent:
 def _id(created: LoggedEvent) -> TaskId:
     assert isinstance(created.event, TaskCreated), "find_task returns nothing else"
     return created.event.task_id
-
-
-def _open(tasklog: TaskLog, ledger: Ledger) -> bool:
-    return bool(duties.payments(tasklog.log, ledger.address))

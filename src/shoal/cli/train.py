@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from shoal.cli import output
-from shoal.cli.follow import Teller
+from shoal.cli.session import client_of, following, home_of, told
 from shoal.client import prepare
 from shoal.client.prepare import Examined, Prepared, Source
 from shoal.client.result import fetch_result
 from shoal.core import calls
-from shoal.core.ids import TaskId, task_id
+from shoal.core.events import TaskCreated
+from shoal.core.ids import task_id
 from shoal.core.manifest import Rules
 from shoal.core.money import Tinybar, format_hbar, parse_hbar
 from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, quote
-from shoal.core.task import Phase, State
-from shoal.errors import CallReverted, MarketError, UsageError
+from shoal.core.task import SECOND_NS, Phase, State
+from shoal.errors import CallReverted, MarketError, NetworkError, UsageError
 from shoal.node import Node, open_node
 from shoal.ports import LoggedEvent
-from shoal.roles.client import Client
-from shoal.roles.tasklog import TaskLog, find_task
+from shoal.roles.tasklog import find_task
 from shoal.settings import Settings
 
 FEE_RESERVE = Tinybar(500_000_000)
 """What must be left for Hedera's fees: 5 HBAR, far more than a task needs."""
 DEFAULT_TRAINERS = 4
+BOOTSTRAP_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,9 @@ async def run_train(settings: Settings, order: Order, *, as_json: bool) -> None:
             return
         await _check_means(node, offer)
         _ask(offer, order.yes)
-        directory = settings.dir / "tasks" / "new"
-        prepared = await _prepare(node, order, examined, offer, directory)
+        prepared = await _prepare(node, order, examined, offer)
         created = await _create(node, order, examined, prepared, budget)
-        await _drive(node, order, examined, prepared, created, directory, as_json)
+        await _drive(node, order, examined, created, as_json)
 
 
 def _budget(text: str | None) -> Tinybar | None:
@@ -132,6 +131,7 @@ def _show_quote(offer: Quote, as_json: bool) -> None:
 
 
 async def _check_means(node: Node, offer: Quote) -> None:
+    """What would make the task fail is found out before anything is spent."""
     balance = await node.ledger.balance()
     needed = offer.escrow + FEE_RESERVE
     if balance < needed:
@@ -142,6 +142,16 @@ async def _check_means(node: Node, offer: Quote) -> None:
             hint="top the account up, or give a smaller --budget or fewer --rounds",
             money="nothing was spent",
         )
+    if node.settings.bootstrap:
+        try:
+            await node.network.wait_for_peers(1, BOOTSTRAP_TIMEOUT_S)
+        except NetworkError as error:
+            raise NetworkError(
+                f"no bootstrap node can be reached: {', '.join(node.settings.bootstrap)}",
+                code="SHOAL-N09",
+                hint="is one running, and is the setting bootstrap right?",
+                money="nothing was spent",
+            ) from error
     if not any("trainer" in peer.roles for peer in node.network.peers()):
         output.say("no trainer is in sight yet; the task is on the ledger's list, where any trainer finds it")
 
@@ -161,12 +171,15 @@ def _ask(offer: Quote, yes: bool) -> None:
         raise UsageError("not confirmed", code="SHOAL-U07", money="nothing was spent")
 
 
-async def _prepare(node: Node, order: Order, examined: Examined, offer: Quote, directory: Path) -> Prepared:
+async def _prepare(node: Node, order: Order, examined: Examined, offer: Quote) -> Prepared:
+    """Upload; then everything that a client needs to go on after a crash is on disk, before any money moves."""
+
     def progress(what: str, done: int, total: int) -> None:
         if done == total:
             output.say(f"{total} {what} encrypted and uploaded")
 
-    return await prepare.prepare(
+    directory = node.settings.dir / "tasks" / f"new-{secrets.token_hex(8)}"
+    prepared = await prepare.prepare(
         examined,
         chunks=offer.plan.chunks,
         blobs=node.blobs(),
@@ -176,6 +189,11 @@ async def _prepare(node: Node, order: Order, examined: Examined, offer: Quote, d
         rules=Rules(order.round_timeout_s, order.round_timeout_s, confirm_every=max(1, offer.plan.rounds // 3)),
         progress=progress,
     )
+    task = task_id(node.ledger.address, prepared.manifest.hash)
+    directory.rename(home_of(node.settings, task))
+    node.store.put("secrets", task.hex(), prepared.secrets.to_bytes())
+    node.store.put("manifests", task.hex(), prepared.manifest.to_bytes())
+    return prepared
 
 
 async def _create(
@@ -185,8 +203,6 @@ async def _create(
     offer = await _quote(node, order, examined, budget)
     manifest = prepared.manifest
     task = task_id(node.ledger.address, manifest.hash)
-    node.store.put("secrets", task.hex(), prepared.secrets.to_bytes())
-    node.store.put("manifests", task.hex(), manifest.to_bytes())
     topic = await node.ledger.create_topic(f"shoal task {task.hex()[:16]}")
     call = calls.CreateTask(manifest.hash, topic, node.keys.signing_key, node.keys.recipient, offer.plan)
     try:
@@ -206,79 +222,42 @@ async def _create(
     return created
 
 
-@asynccontextmanager
-async def following(node: Node, created: LoggedEvent, task: TaskId) -> AsyncIterator[TaskLog]:
-    """The task's log with this node's keys, running."""
-    tasklog = TaskLog(
-        created,
-        node.place(task),
-        ledger=node.ledger,
-        network=node.network,
-        keys=node.keys,
-        store=node.store,
-        poll_s=node.settings.poll_s,
-    )
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(tasklog.run)
-        yield tasklog
-        nursery.cancel_scope.cancel()
-
-
-async def _drive(
-    node: Node,
-    order: Order,
-    examined: Examined,
-    prepared: Prepared,
-    created: LoggedEvent,
-    directory: Path,
-    as_json: bool,
-) -> None:
-    task = task_id(node.ledger.address, prepared.manifest.hash)
-    home = node.settings.dir / "tasks" / task.hex()[:16]
-    directory.rename(home)
+async def _drive(node: Node, order: Order, examined: Examined, created: LoggedEvent, as_json: bool) -> None:
+    assert isinstance(created.event, TaskCreated), "find_task returns nothing else"
+    task = created.event.task_id
     async with following(node, created, task) as tasklog:
-        client = Client(
-            tasklog,
-            ledger=node.ledger,
-            network=node.network,
-            blobs=node.blobs(),
-            keys=node.keys,
-            store=node.store,
-            manifest=prepared.manifest,
-            secrets=prepared.secrets,
-            document=home / prepared.document.name,
-            dir=home / "bundles",
-        )
-        async with trio.open_nursery() as nursery:
-            teller = Teller(tasklog, as_json=as_json)
-            nursery.start_soon(teller.run)
-            await (client.run_until_started() if order.detach else client.run())
-            teller.finish()
-            nursery.cancel_scope.cancel()
+        client = client_of(node, tasklog)
+        assert client is not None, "just prepared here"
+        await told(tasklog, client.run_until_started if order.detach else client.run, as_json=as_json)
         state = tasklog.log
     if order.detach and not state.phase.over:
         output.say(f"training goes on without this program; `shoal get {task.hex()[:12]}` fetches the result")
+        if as_json:
+            output.print_json({"event": "detached", "task_id": task.hex(), "topic_id": f"0.0.{state.topic}"})
         return
-    await _deliver(node, order, examined, state, home, as_json)
+    await _deliver(node, order, examined, state, as_json)
 
 
-async def _deliver(node: Node, order: Order, examined: Examined, state: State, home: Path, as_json: bool) -> None:
+async def _deliver(node: Node, order: Order, examined: Examined, state: State, as_json: bool) -> None:
     name = state.place.task.hex()[:12]
+    fees = await _fees(node, state)
     out = order.out or Path(f"{name}.safetensors")
     if state.phase is not Phase.SETTLED or state.confirmed is None:
         raise MarketError(
             f"the task ended without a result ({state.phase})",
             code="SHOAL-T07",
             hint="no trainer bid below your ceiling, or too few did: raise --budget, or try again later",
-            money=f"{format_hbar(state.refunded)} of {format_hbar(state.plan.escrow())} came back to your balance",
+            money=f"{format_hbar(state.refunded)} of {format_hbar(state.plan.escrow())} came back to your account; "
+            f"Hedera's fees were {format_hbar(fees)}",
         )
     sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=out)
-    test = home / "test.safetensors"
+    test = home_of(node.settings, state.place.task) / prepare.TEST_SPLIT
     scored = await trio.to_thread.run_sync(prepare.evaluate, examined.exported.document, out, test, examined.recipe)
     central = None
     if order.compare:
         steps = examined.recipe.local_steps * sum(state.units.values())
         central = (await trio.to_thread.run_sync(lambda: prepare.train_centrally(examined, steps=steps))).metric
+    paid = sum(int(claim.paid) for claim in state.claims.values())
     report = {
         "event": "result",
         "task_id": state.place.task.hex(),
@@ -288,14 +267,27 @@ async def _deliver(node: Node, order: Order, examined: Examined, state: State, h
         "test_metric": scored.metric,
         "test_loss": scored.loss,
         "central_metric": central,
-        "paid_tinybar": sum(int(claim.paid) for claim in state.claims.values()),
+        "paid_tinybar": paid,
         "refunded_tinybar": int(state.refunded),
+        "fees_tinybar": fees,
     }
     if as_json:
         output.print_json(report)
         return
+    output.say(
+        f"paid {format_hbar(paid)} to trainers; {format_hbar(state.refunded)} of the escrow came back; "
+        f"Hedera's fees were {format_hbar(fees)}"
+    )
     output.say(f"{examined.recipe.metric} on the test split: {scored.metric:.4f} (loss {scored.loss:.4f})")
     if central is not None:
         output.say(f"trained centrally with as many steps: {central:.4f}")
     output.say(f"sha256 {sha256}, as confirmed on chain")
     output.stdout.print(str(out), soft_wrap=True)
+
+
+async def _fees(node: Node, state: State) -> int:
+    """What this account paid to Hedera since shortly before the task, which is when its topic was made."""
+    movements = await node.ledger.movements(
+        after_ns=state.created_ns - 60 * SECOND_NS, until_ns=await node.ledger.watermark(), account=node.ledger.account
+    )
+    return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == node.ledger.account)

@@ -31,6 +31,8 @@ from shoal.roles import bundle as b
 from shoal.roles.client import Secrets
 
 EXAMPLE_ROWS = 8
+DOCUMENT = "graph.json"
+TEST_SPLIT = "test.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,6 @@ class Prepared:
 
     manifest: Manifest
     secrets: Secrets
-    document: Path
 
 
 def examine(source: Source, overrides: dict[str, Any]) -> Examined:
@@ -106,8 +107,7 @@ async def prepare(
     prefix = f"tasks/{secrets.token_hex(16)}"
     work = directory / "upload"
     work.mkdir(exist_ok=True)
-    document_path = directory / "graph.json"
-    document_path.write_bytes(examined.exported.document)
+    (directory / DOCUMENT).write_bytes(examined.exported.document)
     await blobs.ensure_bucket()
     infos, keys = [], []
     pieces = chunkfiles.cut(examined.split.train, chunks, seed=examined.recipe.seed)
@@ -122,7 +122,7 @@ async def prepare(
     )
     secret = secrets.token_bytes(32)
     initial, initial_blob, size = await _encrypt_initial(examined, blobs, prefix, secret, directory, work)
-    chunkfiles.write_chunk(directory / "test.safetensors", examined.split.test.x, examined.split.test.y)
+    chunkfiles.write_chunk(directory / TEST_SPLIT, examined.split.test.x, examined.split.test.y)
     manifest = Manifest(
         nonce=secrets.token_bytes(16),
         network=network,
@@ -143,7 +143,7 @@ async def prepare(
             "metric": examined.recipe.metric,
         },
     )
-    return Prepared(manifest, Secrets(prefix, secret, tuple(keys), validation_key), document_path)
+    return Prepared(manifest, Secrets(prefix, secret, tuple(keys), validation_key))
 
 
 async def _encrypt_chunk(

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from shoal.adapters.engine import selftest, walls, wire
 from shoal.errors import DataError, EngineError, ModelError
-from shoal.learn import __name__ as _  # noqa: F401  the package is found before the walls stand
 
 if TYPE_CHECKING:
     from shoal.adapters.engine.jobs import Jobs
@@ -36,38 +35,44 @@ def main() -> None:
         job_dir, canary = Path(setup.job_dir), Path(setup.canary)
         names = walls.put_up(job_dir, Path(setup.scratch))
         if found := selftest.breaches(job_dir, canary, hidden=setup.bubblewrap):
-            _send(replies, {"wall": " + ".join(names), "breaches": found})
+            _send(replies, wire.encode({"wall": " + ".join(names), "breaches": found}))
             return
     requests = _requests()
-    jobs = _start_torch(setup)
-    _send(replies, {"wall": " + ".join(names), "breaches": []})
+    import torch
+
+    torch.set_num_threads(setup.threads)
+    torch.set_num_interop_threads(1)
+    _send(replies, wire.encode({"wall": " + ".join(names), "breaches": []}))
+    jobs = _warm_up(setup)
     for request in requests:
         _send(replies, _answer(jobs, request))
 
 
-def _start_torch(setup: wire.Setup) -> Jobs:
-    import torch
+def _warm_up(setup: wire.Setup) -> Jobs:
+    """What torch would import at the first step: nobody waits for it yet, and the memory limit starts above it."""
+    import torch._dynamo  # noqa: F401
 
     from shoal.adapters.engine.jobs import Jobs
 
-    torch.set_num_threads(setup.threads)
-    torch.set_num_interop_threads(1)
     return Jobs(setup, walls.limit_memory(setup.memory_limit_bytes, threads=setup.threads))
 
 
-def _answer(jobs: Jobs, request: dict[str, Any]) -> dict[str, Any]:
+def _answer(jobs: Jobs, request: dict[str, Any]) -> bytes:
     try:
-        return {"report": jobs.run(request)}
+        return wire.encode({"report": jobs.run(request)})
     except Exception as error:  # a stranger's data may raise anything
-        known = isinstance(error, ModelError | DataError | EngineError)
-        if _is_memory(error):
-            known, code, text, hint = False, "SHOAL-E10", "not enough memory under the limit of this process", ""
-        else:
-            code, text, hint = "SHOAL-E01", f"{type(error).__name__}: {_first_line(error)}", ""
-        if known:
-            assert isinstance(error, ModelError | DataError | EngineError)
-            code, text, hint = error.code, error.message, error.hint
-        return {"error": {"code": code, "message": text[:1000], "hint": hint[:500]}}
+        return wire.encode({"error": _describe(error)})
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    if _is_memory(error):
+        hint = "raise engine_memory_mib, or leave the task to larger machines"
+        return {"code": "SHOAL-E10", "message": "the job needs more memory than the engine may take", "hint": hint}
+    if isinstance(error, ModelError | DataError | EngineError):
+        return {"code": error.code, "message": error.message[:1000], "hint": error.hint[:500]}
+    text = (str(error).strip() or "no text").splitlines()[0][:300]
+    hint = "a file of the task may be damaged; if it happens again, it is a fault of shoal worth reporting"
+    return {"code": "SHOAL-E01", "message": f"{type(error).__name__}: {text}", "hint": hint}
 
 
 def _is_memory(error: BaseException | None) -> bool:
@@ -77,10 +82,6 @@ def _is_memory(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or "no text").splitlines()[0][:300]
 
 
 # ---------------------------------------------------------------- pipes
@@ -94,8 +95,7 @@ def _take_stdout() -> int:
     return replies
 
 
-def _send(replies: int, message: dict[str, Any]) -> None:
-    frame = memoryview(wire.encode(message))
+def _send(replies: int, frame: bytes) -> None:
     while frame:
         frame = frame[os.write(replies, frame) :]
 

@@ -6,7 +6,7 @@ import ctypes
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Jobs:
     def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The report on one request."""
         arguments = {key: value for key, value in request.items() if key != "do"}
-        jobs = {
+        jobs: dict[str, Callable[..., dict[str, Any]]] = {
             "load": self.load,
             "preflight": self.preflight,
             "train": self.train,
@@ -102,9 +102,7 @@ class Jobs:
             for row in sorted(updates, key=lambda row: row["chunk"])
         ]
         walls.set_memory(self._memory_limit + self._mapped(len(files)))
-        found = aggregate.aggregate(
-            self._job_dir / base, files, self._scratch / out, document, max_norm=max_norm
-        )
+        found = aggregate.aggregate(self._job_dir / base, files, self._scratch / out, document, max_norm=max_norm)
         rejected = {str(chunk): reason[:REASON_CHARS] for chunk, reason in found.rejected.items()}
         return {"sha256": found.sha256, "included": found.included, "rejected": rejected}
 

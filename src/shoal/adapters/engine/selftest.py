@@ -32,7 +32,7 @@ def breaches(job_dir: Path, canary: Path, *, hidden: bool) -> list[str]:
         "UDP socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
         "Unix socket": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close(),
         # Without a wall this fails too, but otherwise: there is no such program.
-        "run a program": lambda: os.execv("/nonexistent/program", ["program"]),
+        "run a program": lambda: os.execv("/nonexistent/program", ["program"]),  # noqa: S606
         "fork": _fork,
         "signal another process": lambda: os.kill(os.getppid(), 0),
         # Process 0 cannot be: the kernel would say so, a wall speaks first.

@@ -1,0 +1,248 @@
+"""The `Ledger` port: the hedera adapter against a devnet process, also with answers lost on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from shoal.adapters.hedera import HederaLedger, LedgerSettings
+from shoal.core import calls, limits
+from shoal.core.events import Registered, StakeDeposited
+from shoal.core.money import Tinybar
+from shoal.errors import CallReverted, ConfigError, LedgerError, LedgerUnreachable, UsageError
+
+HBAR = 10**8
+KEY, RECIPIENT = b"k" * 32, b"r" * 32
+
+
+class Devnet:
+    """A devnet process that can be killed and started again on the same ports."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._base = directory, _free_base()
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "shoal.adapters.devnet", "--dir", str(self._directory)]
+        command += ["--port-base", str(self._base), "--json"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"the devnet ended with {self.process.wait()}"
+        self.endpoints = json.loads(line)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def settings(self, **changes: str) -> LedgerSettings:
+        names = ("node", "node_account", "mirror_grpc", "mirror_rest", "operator_id", "operator_key")
+        return LedgerSettings("devnet", **{**{name: self.endpoints[name] for name in names}, **changes})
+
+
+def _free_base() -> int:
+    while True:
+        with socket.socket() as first:
+            first.bind(("127.0.0.1", 0))
+            base = int(first.getsockname()[1])
+        if base < 65_000:
+            return base
+
+
+@pytest.fixture(scope="module")
+def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    running = Devnet(tmp_path_factory.mktemp("devnet"))
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope="module")
+def market(devnet: Devnet) -> LedgerSettings:
+    """An account of its own on a ledger with the contract."""
+
+    async def provision() -> LedgerSettings:
+        async with HederaLedger.open(devnet.settings()) as operator:
+            key = operator.new_key()
+            account = await operator.create_account(100 * HBAR, key)
+            return devnet.settings(operator_id=account, operator_key=key, contract_id=await operator.deploy())
+
+    return trio.run(provision)
+
+
+async def test_an_account_is_created_and_known_by_its_key(devnet: Devnet) -> None:
+    async with HederaLedger.open(devnet.settings()) as operator:
+        key = operator.new_key()
+        account = await operator.create_account(3 * HBAR, key)
+        async with HederaLedger.open(devnet.settings(operator_id=account, operator_key=key)) as own:
+            assert (own.account, await own.balance()) == (account, 3 * HBAR)
+            assert own.address == await operator.address_of(account)
+        with pytest.raises(ConfigError) as wrong:
+            async with HederaLedger.open(devnet.settings(operator_id=account, operator_key=operator.new_key())):
+                pass
+        assert wrong.value.code == "SHOAL-C10"
+        with pytest.raises(ConfigError) as unknown:
+            async with HederaLedger.open(devnet.settings(operator_id="0.0.999999", operator_key=key)):
+                pass
+        assert unknown.value.code == "SHOAL-C10"
+
+
+async def test_a_call_takes_effect_once_and_its_repetition_says_so(market: LedgerSettings) -> None:
+    async with HederaLedger.open(market) as ledger:
+        before = await ledger.balance()
+        begin = await ledger.watermark()
+        outcome = await ledger.call(calls.Register(KEY, RECIPIENT), value=5 * HBAR)
+        until = await ledger.watermark()
+        assert until >= outcome.time_ns > begin
+        assert await ledger.balance() == before - 5 * HBAR - outcome.fee_tinybar
+        state = await ledger.account_state(ledger.address)
+        assert (state.registered, state.signing_key, state.stake_tinybar) == (True, KEY, 5 * HBAR)
+        [logged] = await ledger.events(after_ns=begin, until_ns=until)
+        assert logged.event == Registered(ledger.address, KEY, RECIPIENT, Tinybar(5 * HBAR))
+        assert logged.time_ns == outcome.time_ns
+        with pytest.raises(CallReverted) as refused:
+            await ledger.call(calls.Register(KEY, RECIPIENT), value=1)
+        assert (refused.value.reason, refused.value.money) == ("AlreadyRegistered", "nothing was spent")
+        assert (await ledger.liabilities()).total_tinybar <= await ledger.balance(ledger.contract)
+
+
+async def test_a_refusal_at_consensus_has_its_reason_and_its_price(
+    market: LedgerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with HederaLedger.open(market) as ledger:
+
+        async def not_simulated(*args: object) -> None: ...
+
+        monkeypatch.setattr(ledger, "_simulate", not_simulated)
+        before = await ledger.balance()
+        with pytest.raises(CallReverted) as refused:
+            await ledger.call(calls.Unstake(Tinybar(10**15)))
+        assert refused.value.reason == "InsufficientStake"
+        spent = before - await ledger.balance()
+        assert spent > 0
+        assert "fee" in refused.value.money
+
+
+async def test_what_the_account_cannot_pay_for_is_refused(market: LedgerSettings) -> None:
+    async with HederaLedger.open(market) as ledger:
+        with pytest.raises(LedgerError) as refused:
+            await ledger.call(calls.DepositStake(), value=10**6 * HBAR)
+        assert refused.value.code == "SHOAL-L03"
+
+
+async def test_messages_of_every_size_come_back_whole_however_time_is_cut(market: LedgerSettings) -> None:
+    async with HederaLedger.open(market) as ledger, HederaLedger.open(market) as reader:
+        topic = await ledger.create_topic("sizes")
+        sizes = [1, limits.TOPIC_MESSAGE_BYTES, limits.TOPIC_MESSAGE_BYTES + 1, 5_000, limits.LOG_ENTRY_BYTES]
+        marks = [await ledger.watermark()]
+        for number, size in enumerate(sizes):
+            await ledger.submit(topic, bytes([number]) * size)
+            marks.append(await ledger.watermark())
+        whole = await reader.messages(topic, after_ns=0, until_ns=marks[-1])
+        assert [(m.data[0], len(m.data)) for m in whole] == list(enumerate(sizes))
+        assert {m.payer for m in whole} == {ledger.account}
+        windows = list(zip(marks, marks[1:], strict=False))
+        cut = [m for a, b in windows for m in await reader.messages(topic, after_ns=a, until_ns=b)]
+        assert cut == whole
+        middle = (whole[2].time_ns + whole[3].time_ns) // 2  # between the chunks of the fourth
+        assert await reader.messages(topic, after_ns=middle, until_ns=marks[-1]) == whole[3:]
+        with pytest.raises(UsageError):
+            await ledger.submit(topic, bytes(limits.LOG_ENTRY_BYTES + 1))
+
+
+async def test_movements_explain_the_balance_and_sum_to_zero(market: LedgerSettings) -> None:
+    async with HederaLedger.open(market) as ledger:
+        before, begin = await ledger.balance(), await ledger.watermark()
+        await ledger.call(calls.DepositStake(), value=HBAR)
+        await ledger.create_topic("movements")
+        found = await ledger.movements(after_ns=begin, until_ns=await ledger.watermark(), account=ledger.account)
+        assert [m.name for m in found] == ["CONTRACTCALL", "CONSENSUSCREATETOPIC"]
+        assert sum(m.net_tinybar(ledger.account) for m in found) == await ledger.balance() - before
+        assert all(sum(amount for _, amount in m.transfers) == 0 for m in found)
+        assert await ledger.supply() == 50_000_000_000 * HBAR
+
+
+# ---------------------------------------------------------------- what gets lost
+
+
+@asynccontextmanager
+async def cutting_proxy(target: str, *, drop_answers: int) -> AsyncIterator[tuple[str, list[int]]]:
+    """A TCP proxy to the node that passes requests on, and cuts the connection instead of its first answers."""
+    host, port = target.split(":")
+    cuts = [0]
+
+    async def serve(near: trio.SocketStream) -> None:
+        far = await trio.open_tcp_stream(host, int(port))
+
+        async def forth(nursery: trio.Nursery) -> None:
+            async for part in near:
+                await far.send_all(part)
+            nursery.cancel_scope.cancel()
+
+        async def back(nursery: trio.Nursery) -> None:
+            answered = 0
+            async for part in far:
+                answered += len(part)
+                # The first 200 bytes are HTTP/2's own greeting; what follows is the answer to the transaction.
+                if answered > 200 and cuts[0] < drop_answers:
+                    cuts[0] += 1
+                    break
+                await near.send_all(part)
+            nursery.cancel_scope.cancel()
+
+        async with near, far:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(forth, nursery)
+                    nursery.start_soon(back, nursery)
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        address = listeners[0].socket.getsockname()
+        yield f"127.0.0.1:{address[1]}", cuts
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("lost", [1, 2, 50])
+async def test_a_lost_answer_never_pays_twice(market: LedgerSettings, lost: int) -> None:
+    async with cutting_proxy(market.node, drop_answers=lost) as (address, cuts):
+        async with HederaLedger.open(dataclasses.replace(market, node=address)) as ledger:
+            before = await ledger.account_state(ledger.address)
+            begin = await ledger.watermark()
+            await ledger.call(calls.DepositStake(), value=7)
+            assert cuts[0] >= min(lost, 2), "the test lost nothing"  # the mirror may answer before the next
+            after = await ledger.account_state(ledger.address)
+            assert after.stake_tinybar - before.stake_tinybar == 7
+            events = await ledger.events(after_ns=begin, until_ns=await ledger.watermark())
+            assert [each.event for each in events] == [StakeDeposited(ledger.address, Tinybar(7))]
+
+
+async def test_a_ledger_that_is_away_is_named_and_found_again(tmp_path: Path) -> None:
+    own = Devnet(tmp_path / "devnet")
+    try:
+        async with HederaLedger.open(own.settings()) as ledger:
+            topic = await ledger.create_topic("before")
+            own.kill()
+            with pytest.raises(LedgerUnreachable) as away:
+                with trio.fail_after(60):
+                    await ledger.submit(topic, b"lost")
+            assert "nothing was sent" in away.value.money
+            own.start()
+            await ledger.submit(topic, b"heard")
+            [message] = await ledger.messages(topic, after_ns=0, until_ns=await ledger.watermark())
+            assert message.data == b"heard"
+    finally:
+        own.kill()
