@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import signal
 import socket
@@ -152,7 +153,7 @@ async def test_messages_of_every_size_come_back_whole_however_time_is_cut(market
         whole = await reader.messages(topic, after_ns=0, until_ns=marks[-1])
         assert [(m.data[0], len(m.data)) for m in whole] == list(enumerate(sizes))
         assert {m.payer for m in whole} == {ledger.account}
-        windows = list(zip(marks, marks[1:], strict=False))
+        windows = list(itertools.pairwise(marks))
         cut = [m for a, b in windows for m in await reader.messages(topic, after_ns=a, until_ns=b)]
         assert cut == whole
         middle = (whole[2].time_ns + whole[3].time_ns) // 2  # between the chunks of the fourth

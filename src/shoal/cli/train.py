@@ -250,6 +250,18 @@ async def _deliver(node: Node, order: Order, examined: Examined, state: State, a
             money=f"{format_hbar(state.refunded)} of {format_hbar(state.plan.escrow())} came back to your account; "
             f"Hedera's fees were {format_hbar(fees)}",
         )
+    reached = state.confirmed.round
+    if reached == 0:
+        raise MarketError(
+            "no trainer could train the first round: with this recipe the loss becomes NaN or infinite, or the model "
+            "does not run on a whole chunk",
+            code="SHOAL-T09",
+            hint="a smaller learning rate or a grad_clip in recipe.json usually helps; `shoal watch` tells the reasons",
+            money=f"all of the escrow, {format_hbar(state.refunded)}, came back; "
+            f"Hedera's fees were {format_hbar(fees)}",
+        )
+    if reached < state.plan.rounds:
+        output.say(f"training ended early, after round {reached} of {state.plan.rounds}; what was not earned came back")
     sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=out)
     test = home_of(node.settings, state.place.task) / prepare.TEST_SPLIT
     scored = await trio.to_thread.run_sync(prepare.evaluate, examined.exported.document, out, test, examined.recipe)
@@ -263,6 +275,7 @@ async def _deliver(node: Node, order: Order, examined: Examined, state: State, a
         "task_id": state.place.task.hex(),
         "weights": str(out.resolve()),
         "sha256": sha256,
+        "rounds": reached,
         "metric": examined.recipe.metric,
         "test_metric": scored.metric,
         "test_loss": scored.loss,

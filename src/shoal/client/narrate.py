@@ -10,6 +10,8 @@ from shoal.core.ids import Address, short
 from shoal.core.money import format_hbar
 from shoal.core.task import Checkpoint, Phase, State
 
+_REASONS = {"SHOAL-E02": "the loss or a weight became NaN or infinite (SHOAL-E02)"}
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
@@ -63,6 +65,14 @@ def happenings(old: State | None, new: State, name: Callable[[Address], str]) ->
             f"started; {new.quorum} votes make a quorum; the client may go offline now",
             {"quorum": new.quorum},
         )
+    for (chunk, trainer), reason in new.voids.items():
+        if (chunk, trainer) not in old.voids:
+            meaning = _REASONS.get(reason, reason)
+            yield Happening(
+                "void",
+                f"{name(trainer)} cannot train chunk {chunk} in round {new.round}: {meaning}",
+                {"trainer": name(trainer), "chunk": chunk, "round": new.round, "reason": reason},
+            )
     for checkpoint in new.checkpoints[max(1, len(old.checkpoints)) :]:
         yield _round(checkpoint, new, name)
     if new.progress_round > old.progress_round:

@@ -85,11 +85,4 @@ def _expire_turn(state: State) -> State:
         late = {aggregator.trainer} if aggregator else set()
         reason = f"no aggregate in round {state.round}" if state.phase is Phase.RUNNING else "result not confirmed"
     seats = tuple(replace(seat, lost=reason) if seat.trainer in late else seat for seat in state.seats)
-    return end_if_nothing_left(replace(state, seats=seats, turn_ns=state.now_ns, result=None))
-
-
-def end_if_nothing_left(state: State) -> State:
-    """A task whose every chunk has lapsed ends with the checkpoint it has."""
-    if state.phase is Phase.RUNNING and not state.updates and not state.waiting_for():
-        return fold_entries.finish(state)
-    return state
+    return fold_entries.end_if_nothing_left(replace(state, seats=seats, turn_ns=state.now_ns, result=None))

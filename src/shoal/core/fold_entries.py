@@ -55,11 +55,18 @@ def follows(state: State, entry: Entry) -> bool:
 
 
 def finish(state: State) -> State:
-    """No more rounds: what was reached is what will be settled."""
+    """No more rounds: what was reached is what will be settled; the initial weights, if that is nothing."""
     last = state.base
-    if last.round and state.mark_of(last.round) is None:
+    if state.mark_of(last.round) is None:
         state = replace(state, marks=(*state.marks, _mark(state, last)))
     return replace(state, phase=Phase.FINISHED, turn_ns=state.now_ns, result=None)
+
+
+def end_if_nothing_left(state: State) -> State:
+    """A task whose every chunk has lapsed, or is void, ends with the checkpoint it has."""
+    if state.phase is Phase.RUNNING and not state.updates and not state.waiting_for():
+        return finish(state)
+    return state
 
 
 def _manifest(state: State, author: Address, body: dict[str, Any]) -> State:
@@ -137,6 +144,20 @@ def _update(state: State, author: Address, body: dict[str, Any]) -> State:
     return state if state.waiting_for() else replace(state, turn_ns=state.now_ns)
 
 
+def _void(state: State, author: Address, body: dict[str, Any]) -> State:
+    """A holder says that its chunk cannot be trained from this checkpoint: the other holder tries, then it is void."""
+    if state.phase is not Phase.RUNNING or _whole(body["round"]) != state.round:
+        return state
+    chunk = _whole(body["chunk"])
+    if _bytes(body["base"], 32) != state.base.state or chunk >= len(state.holders) or chunk in state.updates:
+        return state
+    holder = state.holder(chunk)
+    if holder is None or author != holder.trainer:
+        return state
+    state = replace(state, voids={**state.voids, (chunk, author): _text(body["reason"])}, turn_ns=state.now_ns)
+    return end_if_nothing_left(state)
+
+
 def _checkpoint(state: State, author: Address, body: dict[str, Any]) -> State:
     aggregator = state.aggregator()
     if state.phase is not Phase.RUNNING or aggregator is None or author != aggregator.trainer:
@@ -149,7 +170,7 @@ def _checkpoint(state: State, author: Address, body: dict[str, Any]) -> State:
     if sorted([*included, *(chunk for chunk, _ in rejected)]) != sorted(state.updates) or not included:
         return state
     # Made from gossip, it may be of other updates than those that the log came to hold.
-    if "inputs" in body and body["inputs"] != inputs_of(tuple(state.updates[chunk] for chunk in sorted(state.updates))):
+    if _bytes(body["inputs"], 32) != inputs_of(tuple(state.updates[chunk] for chunk in sorted(state.updates))):
         return state
     checkpoint = Checkpoint(
         round=state.round,
@@ -173,6 +194,7 @@ def _checkpoint(state: State, author: Address, body: dict[str, Any]) -> State:
         state,
         checkpoints=(*state.checkpoints, checkpoint),
         updates={},
+        voids={},
         units=units,
         aggregates=aggregates,
         turn_ns=state.now_ns,
@@ -203,6 +225,7 @@ _RULES: dict[str, Callable[[State, Address, dict[str, Any]], State]] = {
     "assign": _assign,
     "envelope": _envelope,
     "update": _update,
+    "void": _void,
     "checkpoint": _checkpoint,
     "result": _result,
 }

@@ -187,6 +187,8 @@ class State:
     """When the present wait began: for updates, for the aggregate, or for the result."""
     updates: Mapping[int, Update] = field(default_factory=dict)
     """Delivered in the present round, by chunk."""
+    voids: Mapping[tuple[int, Address], str] = field(default_factory=dict)
+    """Who tried a chunk in the present round and could not train it, and why: unpaid, and no fault of its own."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """By round; the first is the client's initial weights."""
     units: Mapping[Address, int] = field(default_factory=dict)
@@ -225,10 +227,10 @@ class State:
         return tuple(seat for seat in self.seats if seat.active)
 
     def holder(self, chunk: int) -> Seat | None:
-        """Who trains a chunk now: its primary, else its backup, else nobody (the chunk has lapsed)."""
+        """Who trains a chunk now: its primary, else its backup, else nobody (the chunk has lapsed, or is void)."""
         holders = self.holders[chunk]
         for index in (holders.primary, holders.backup):
-            if index is not None and self.seats[index].active:
+            if index is not None and self.seats[index].active and (chunk, self.seats[index].trainer) not in self.voids:
                 return self.seats[index]
         return None
 

@@ -7,6 +7,7 @@ checkpoint of the log. `money` votes and claims by the log alone, and votes only
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,8 @@ import trio
 from shoal.core import calls, duties
 from shoal.core.duties import GetReady, MakeCheckpoint, PostResult, TrainChunk
 from shoal.core.ids import short
-from shoal.core.task import Checkpoint, Mark, Phase, State, Update
-from shoal.errors import EngineError, ShoalError
+from shoal.core.task import Checkpoint, Mark, Phase, State, Update, inputs_of
+from shoal.errors import DataError, EngineError, ModelError, ShoalError
 from shoal.ports import Engine, Ledger
 from shoal.roles.closing import call
 from shoal.roles.objects import TaskObjects
@@ -27,6 +28,7 @@ log = logging.getLogger("shoal.trainer")
 
 TRAIN_TIMEOUT_S = 3600.0
 AGGREGATE_TIMEOUT_S = 600.0
+TRAIN_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class SeatHolder:
         self._tasklog, self._ledger, self._engine, self._objects = tasklog, ledger, engine, objects
         self._me = ledger.address
         self._verified: dict[int, bool] = {0: True}
+        self._failures: Counter[tuple[int, int]] = Counter()
 
     async def run(self) -> None:
         """Until nothing is owed to this trainer any more."""
@@ -100,17 +103,21 @@ class SeatHolder:
         await self._ensure_open(view)
         base = await self._objects.checkpoint(view, duty.base)
         out = f"update-{duty.round}-{duty.chunk}-{duty.base.state.hex()[:16]}.safetensors"
-        report = await self._objects.remembered(
-            out,
-            lambda: self._engine.train(
-                base=base,
-                chunk=self._objects.chunk(duty.chunk),
-                out=out,
-                seed=duties.unit_seed(view.place.task, duty.round, duty.chunk),
-                round=duty.round,
-                timeout_s=TRAIN_TIMEOUT_S,
-            ),
-        )
+        try:
+            report = await self._objects.remembered(
+                out,
+                lambda: self._engine.train(
+                    base=base,
+                    chunk=self._objects.chunk(duty.chunk),
+                    out=out,
+                    seed=duties.unit_seed(view.place.task, duty.round, duty.chunk),
+                    round=duty.round,
+                    timeout_s=TRAIN_TIMEOUT_S,
+                ),
+            )
+        except (EngineError, ModelError, DataError) as error:
+            await self._give_up(duty, error)
+            return
         if (duty.round, duty.base) != (self._tasklog.view.round, self._tasklog.view.base):
             return  # the view was rolled back, or went on without this update
         object_hash = await self._objects.deliver_update(view, duty.round, duty.chunk, out)
@@ -136,6 +143,20 @@ class SeatHolder:
             report["seconds"],
         )
 
+    async def _give_up(self, duty: TrainChunk, error: ShoalError) -> None:
+        """Say that a chunk cannot be trained, at once where a repetition would fail alike; else try again first.
+
+        Only the code is told: a message could carry something of the data to a public topic.
+        """
+        self._failures[duty.round, duty.chunk] += 1
+        certain = not isinstance(error, EngineError) or error.code == "SHOAL-E02"
+        if not certain and self._failures[duty.round, duty.chunk] < TRAIN_TRIES:
+            raise error
+        log.warning("task %s round %d chunk %d: %s", short(self._tasklog.place.task), duty.round, duty.chunk, error)
+        if (duty.round, duty.base) == (self._tasklog.view.round, self._tasklog.view.base):
+            body = {"round": duty.round, "chunk": duty.chunk, "base": duty.base.state, "reason": error.code}
+            await self._tasklog.post(self._me, "void", body)
+
     async def _make_checkpoint(self, view: State, duty: MakeCheckpoint) -> None:
         await self._ensure_open(view)
         assert view.manifest is not None, "a running task has its manifest"
@@ -156,6 +177,7 @@ class SeatHolder:
             "round": duty.round,
             "state": state,
             "object": object_hash,
+            "inputs": inputs_of(duty.updates),
             "included": list(report["included"]),
             "rejected": sorted([*rejected, *([chunk, "not in its slot"] for chunk in missing)]),
             "loss": score["loss"],

@@ -94,8 +94,8 @@ class Trainer(Follower):
         match duty:
             case GetReady():
                 self.get_ready(self.view)
-            case TrainChunk(round, chunk, base):
-                self.post("update", learning.train(self.view.place.task, round, chunk, base.state))
+            case TrainChunk():
+                self.train_chunk(self.view, duty)
             case MakeCheckpoint():
                 self.make_checkpoint(duty)
             case PostResult():
@@ -104,6 +104,12 @@ class Trainer(Follower):
 
     def get_ready(self, view: State) -> None:
         self.call(calls.Ready(view.place.task))
+
+    def train_chunk(self, view: State, duty: TrainChunk) -> None:
+        if self.world.diverges_at is not None and duty.round >= self.world.diverges_at:
+            self.post("void", learning.void(duty))
+        else:
+            self.post("update", learning.train(view.place.task, duty.round, duty.chunk, duty.base.state))
 
     def make_checkpoint(self, duty: MakeCheckpoint) -> None:
         state = learning.aggregate(duty.base.state, duty.updates)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from shoal.core import calls
 from shoal.core.codec import digest, encode
-from shoal.core.duties import MakeCheckpoint, PostResult
+from shoal.core.duties import MakeCheckpoint, PostResult, TrainChunk
 from shoal.core.entries import KINDS, Place, make_bid_commitment, make_entry
 from shoal.core.ids import ZERO_DIGEST, Address, Digest
 from shoal.core.manifest import Manifest
 from shoal.core.task import Phase, State
+from shoal.testing import learning
 from shoal.testing.actors import Client, Trainer
 from shoal.testing.follower import Follower
 from shoal.testing.world import World
@@ -24,6 +25,13 @@ class SilentAggregator(Trainer):
 
     def post_result(self, duty: PostResult) -> None:
         pass
+
+
+class Lazy(Trainer):
+    """Says of every chunk that it cannot be trained."""
+
+    def train_chunk(self, view: State, duty: TrainChunk) -> None:
+        self.post("void", learning.void(duty))
 
 
 class NeverReady(Trainer):

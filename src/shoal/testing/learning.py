@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shoal.core.codec import digest, encode
-from shoal.core.duties import unit_seed
+from shoal.core.duties import TrainChunk, unit_seed
 from shoal.core.ids import Digest, TaskId
 from shoal.core.task import Checkpoint, Update
 
@@ -27,6 +27,11 @@ def train(task: TaskId, round: int, chunk: int, base: Digest) -> dict[str, objec
         "seconds": 0.5,
         "chain": digest(b"steps" + state),
     }
+
+
+def void(duty: TrainChunk) -> dict[str, object]:
+    """The body of the `void` entry for one work unit."""
+    return {"round": duty.round, "chunk": duty.chunk, "base": duty.base.state, "reason": "the loss is NaN"}
 
 
 def aggregate(base: Digest, updates: Iterable[Update]) -> Digest:

@@ -25,6 +25,7 @@ STAKE = Tinybar(1_000_000)
 _KINDS = {
     Fault.SILENT_AGGREGATOR: faulty.SilentAggregator,
     Fault.NO_READY: faulty.NeverReady,
+    Fault.LAZY: faulty.Lazy,
     Fault.EQUIVOCATE: faulty.Equivocator,
     Fault.BAD_CHECKPOINT: faulty.BadAggregator,
     Fault.SPAM: faulty.Spammer,

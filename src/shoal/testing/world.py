@@ -35,6 +35,10 @@ class Fault(StrEnum):
     """Signs two entries with one sequence number, and shows them to different peers."""
     BAD_CHECKPOINT = "bad-checkpoint"
     """Posts garbage for an aggregate."""
+    LAZY = "lazy"
+    """Says of every chunk that it cannot be trained."""
+    DIVERGE = "diverge"
+    """The recipe diverges from some round on: no trainer can train any chunk."""
     SPAM = "spam"
     """A trainer and strangers fill the topic and call the contract with nonsense."""
     GOSSIP_LOSS = "gossip-loss"
@@ -57,6 +61,8 @@ class World:
         self.random = random.Random(seed)  # noqa: S311 - a simulation, not a secret
         self.now_ns = START_S * SECOND_NS
         self.market = Market()
+        self.diverges_at = self.random.randint(1, 3) if Fault.DIVERGE in faults else None
+        """The first round that cannot be trained."""
         self.wallets: dict[Address, int] = {}
         """Tinybar outside the contract."""
         self.log: list[Item] = []

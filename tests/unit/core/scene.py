@@ -105,6 +105,9 @@ class Scene:
         state = self.state
         return learning.train(self.place.task, state.round, chunk, state.base.state) | changes
 
+    def void(self, chunk: int) -> dict[str, Any]:
+        return {"round": self.state.round, "chunk": chunk, "base": self.state.base.state, "reason": "the loss is NaN"}
+
     def train(self, *chunks: int) -> None:
         for chunk in chunks or self.state.waiting_for():
             holder = self.state.holder(chunk)

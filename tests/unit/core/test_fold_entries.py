@@ -178,6 +178,38 @@ def test_only_the_holder_of_a_chunk_delivers_it_for_this_round_and_base() -> Non
     assert refused(scene, me, "update", scene.update(0, state=digest(b"again")))
 
 
+def test_a_void_chunk_goes_to_its_backup_and_then_counts_for_nothing_in_this_round() -> None:
+    scene = Scene().running()
+    holders = scene.state.holders[0]
+    assert holders.primary is not None and holders.backup is not None
+    primary, backup = scene.state.seats[holders.primary].trainer, scene.state.seats[holders.backup].trainer
+    assert refused(scene, backup, "void", scene.void(0))
+    assert refused(scene, primary, "void", scene.void(0) | {"round": 2})
+    assert refused(scene, primary, "void", scene.void(0) | {"base": digest(b"other")})
+    assert refused(scene, primary, "void", scene.void(0) | {"chunk": 6})
+    scene.say(primary, "void", scene.void(0))
+    assert scene.state.holder(0) == scene.state.seat_of(backup)
+    assert refused(scene, primary, "update", scene.update(0))
+    scene.say(backup, "void", scene.void(0))
+    assert scene.state.holder(0) is None and 0 not in scene.state.waiting_for()
+    scene.train()
+    scene.say(scene.aggregator(), "checkpoint", scene.checkpoint())
+    assert scene.state.round == 2 and 0 in scene.state.waiting_for()
+    assert sum(scene.state.units.values()) == 5 and not any(seat.lost for seat in scene.state.seats)
+
+
+def test_a_first_round_that_nobody_can_train_ends_with_the_initial_weights_and_no_pay() -> None:
+    scene = Scene().running()
+    while scene.state.phase is Phase.RUNNING:
+        chunk = scene.state.waiting_for()[0]
+        holder = scene.state.holder(chunk)
+        assert holder is not None
+        scene.say(holder.trainer, "void", scene.void(chunk))
+    final = scene.state.final
+    assert final is not None and (final.round, final.units, final.aggregates) == (0, 0, 0)
+    assert final.checkpoint == scene.manifest.initial and not any(leaf.no_show for leaf in final.credits)
+
+
 def test_a_checkpoint_waits_for_all_and_leaves_nothing_out() -> None:
     scene = Scene().running()
     scene.train(0, 1, 2, 3, 4)
@@ -231,6 +263,7 @@ def _good_bodies(scene: Scene) -> dict[str, dict[str, Any]]:
         "assign": {"holders": [[0, 1], [1, 2], [2, 0], [0, 1], [1, 2], [2, 0]]},
         "envelope": {"to": scene.trainers[0], "sealed": b"x"},
         "update": scene.update(0) if running else {"round": 1, "chunk": 0},
+        "void": scene.void(0) if running else {"round": 1, "chunk": 0},
         "checkpoint": scene.checkpoint() if running else {"round": 1, "included": []},
         "result": scene.result() if scene.state.phase is Phase.FINISHED else {"round": 1, "object": bytes(32)},
     }

@@ -22,6 +22,7 @@ OF_TRAINERS = {
     Fault.CRASH_AND_RESTART,
     Fault.SILENT_AGGREGATOR,
     Fault.NO_READY,
+    Fault.LAZY,
     Fault.EQUIVOCATE,
     Fault.BAD_CHECKPOINT,
     Fault.SPAM,
@@ -95,7 +96,7 @@ def test_each_fault_alone(fault: Fault, seed: int) -> None:
         assert final.phase is Phase.EXPIRED and not final.checkpoints
     else:
         assert final.phase is Phase.SETTLED
-    if fault not in (Fault.CLIENT_GONE_BEFORE_START, Fault.BAD_CHECKPOINT):
+    if fault not in (Fault.CLIENT_GONE_BEFORE_START, Fault.BAD_CHECKPOINT, Fault.DIVERGE):
         assert final.confirmed is not None and final.round - 1 == 3, "one fault does not keep a task from its result"
 
 
@@ -191,6 +192,31 @@ def test_the_same_arguments_give_the_same_trace_in_another_process() -> None:
         )
         assert done.stdout.strip() == here, done.stderr
     assert simulate(12, 5, 6, 2, faults).hash != here
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_recipe_that_diverges_costs_the_client_what_was_done_and_nobody_a_penalty(seed: int) -> None:
+    trace = run(seed, 4, 5, 3, (Fault.DIVERGE,))
+    check(trace)
+    final = trace.final
+    assert final.confirmed is not None and final.phase is Phase.SETTLED
+    reached = final.confirmed.round
+    assert reached == final.round - 1 < 3
+    assert all(claim.penalty == 0 for claim in final.claims.values())
+    paid = sum(claim.paid for claim in final.claims.values())
+    assert paid == reached * (5 * final.unit_price + final.plan.aggregate_price)
+    assert final.refunded == final.plan.escrow() - paid
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lazy_trainer_is_not_paid_and_its_chunks_are_trained_by_their_backups(seed: int) -> None:
+    trace = run(seed, 4, 6, 3, (Fault.LAZY,))
+    check(trace)
+    (lazy,) = trace.struck
+    final = trace.final
+    assert final.confirmed is not None and final.confirmed.round == 3
+    assert final.units.get(lazy, 0) == 0
+    assert sum(final.units.values()) == 3 * 6
 
 
 def test_more_faults_than_trainers_are_refused() -> None:

@@ -16,6 +16,7 @@ from shoal.errors import EngineError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _BLOCK_BYTES = limits.MIB
+_RESULT_BYTES = limits.WEIGHTS_BYTES + limits.MIB
 
 
 def check_name(name: object) -> str:
@@ -56,13 +57,13 @@ class JobFiles:
             shutil.rmtree(self.scratch)
         self.canary.unlink(missing_ok=True)
 
-    def take(self, name: str) -> str:
-        """Copy a result out of the child's reach into the job directory; returns the SHA-256 of the copy, in hex.
+    def take(self, name: str, sha256: str) -> None:
+        """Copy a result out of the child's reach into the job directory, if it has the hash that the child claims.
 
         Copied and not moved: the child may hold it open, and change it after it was hashed.
 
         Raises:
-            EngineError: SHOAL-E08, it is not there, not a regular file, or too large.
+            EngineError: SHOAL-E08, it is not there, not a regular file, too large, or other bytes.
         """
         source, part = self.scratch / name, self.job_dir / f".{name}.part"
         try:
@@ -71,16 +72,17 @@ class JobFiles:
         except OSError as error:
             raise Lie(f"names {name}, which cannot be read: {error.strerror}") from error
         try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise Lie(f"names {name}, which is not a regular file")
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _RESULT_BYTES:
+                raise Lie(f"names {name}, which is not a regular file of weights")
             part.unlink(missing_ok=True)
-            sha256 = _copy(handle, part, name)
+            if _copy(handle, part, name) != sha256:
+                raise Lie(f"names another hash than that of {name}")
             part.replace(self.job_dir / name)
         finally:
             os.close(handle)
             part.unlink(missing_ok=True)
         source.unlink(missing_ok=True)
-        return sha256
 
 
 def _copy(handle: int, out: Path, name: str) -> str:
@@ -89,7 +91,7 @@ def _copy(handle: int, out: Path, name: str) -> str:
     with out.open("xb") as file:
         while block := os.read(handle, _BLOCK_BYTES):
             size += len(block)
-            if size > limits.WEIGHTS_BYTES + limits.MIB:
+            if size > _RESULT_BYTES:  # it may still grow
                 raise Lie(f"names {name}, which is larger than weights may be")
             digest.update(block)
             file.write(block)

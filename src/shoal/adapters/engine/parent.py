@@ -134,8 +134,8 @@ class SandboxedEngine:
         async with self._lock:
             try:
                 report = check(await self._keeper.ask(request, timeout_s=timeout_s))
-                if out is not None and report["sha256"] != await trio.to_thread.run_sync(self._files.take, out):
-                    raise replies.Lie(f"names another hash than that of {out}")
+                if out is not None:
+                    await trio.to_thread.run_sync(self._files.take, out, report["sha256"])
             except replies.Lie:
                 await self._keeper.end()
                 raise
