@@ -81,10 +81,10 @@ async def open_node(settings: Settings, *, roles: Sequence[str]) -> AsyncIterato
     """A node of any role but bootstrap, which needs no ledger."""
     settings.need("contract_id")
     settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys = FileKeys.open(settings.dir / "keys")
+    keys = FileKeys.load(settings.dir / "keys")
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(settings.dir / "node.db"))
-        transfer = await stack.enter_async_context(HttpTransfer())
+        transfer = await stack.enter_async_context(HttpTransfer(allow_private=settings.network in ("devnet", "solo")))
         ledger = await stack.enter_async_context(open_ledger(settings))
         network = await stack.enter_async_context(open_peer(settings, keys, roles=roles))
         yield Node(settings, ledger, network, keys, store, transfer)

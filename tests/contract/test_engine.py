@@ -231,6 +231,10 @@ async def test_errors_travel_with_their_code_and_hint(job):
         assert caught.value.code == "SHOAL-M11" and caught.value.hint
         with pytest.raises(EngineError) as diverged:
             await engine.train(**TRAIN, out="update", timeout_s=60)
+        with pytest.raises(EngineError, match="the update missing is not") as absent:
+            rows = [{"path": "missing", "samples": 1, "chunk": 0}]
+            await engine.aggregate(base="base", updates=rows, out="checkpoint", max_norm=None, timeout_s=60)
+        assert absent.value.code == "SHOAL-E09"
         assert diverged.value.code == "SHOAL-E02" and "grad_clip" in diverged.value.hint
         assert engine.pid is not None, "none of these costs the child"
 
@@ -270,6 +274,20 @@ async def test_a_document_elsewhere_is_refused(job, tmp_path):
         with pytest.raises(EngineError) as caught:
             await engine.load(path, RECIPE)
         assert caught.value.code == "SHOAL-E09"
+
+
+async def test_trouble_with_the_disk_is_told(job):
+    async with opened(job) as engine:
+        await engine.load(job / "graph.json", RECIPE)
+        (job / "update" / "occupied").mkdir(parents=True)
+        with pytest.raises(EngineError, match="update cannot be kept: Is a directory") as caught:
+            await engine.train(**TRAIN, out="update", timeout_s=60)
+        assert engine.pid is not None
+    assert caught.value.code == "SHOAL-E11" and caught.value.hint
+    with pytest.raises(EngineError, match="Not a directory") as caught:
+        async with opened(job / "base" / "job"):
+            pass
+    assert caught.value.code == "SHOAL-E11"
 
 
 async def test_a_child_that_cannot_start_says_why(job):

@@ -55,18 +55,21 @@ ATTEMPTS = {
     "find its parent by a signal": "os.kill(os.getppid(), 0)",
     "kill another process": "os.kill(a.victim, signal.SIGTERM)",
     "have its parent get signals": "fcntl.fcntl(0, F_SETOWN, os.getppid())",
-    "slow its parent down": "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
-    "move its parent to one core": "os.sched_setaffinity(os.getppid(), {0})",
-    "lower its parent's limits": "resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))",
+    "slow another process down": "os.setpriority(os.PRIO_PROCESS, a.victim, 19)",
+    "move another process to other cores": "os.sched_setaffinity(a.victim, os.sched_getaffinity(0))",
+    "lower another process's limits": "resource.prlimit(a.victim, resource.RLIMIT_CORE, (0, 0))",
     "trace": "libc('ptrace', 0, 0, 0, 0)",
     "read memory of a process": "libc('process_vm_readv', os.getpid(), vector, 1, vector, 1, 0)",
     "make a namespace": "libc('unshare', 0)",
     "make a file without a name": "os.memfd_create('x')",
     "take all memory": "bytearray(a.bomb_bytes)",
     "lift the memory limit": "resource.setrlimit(resource.RLIMIT_AS, (2**50, 2**50)) or bytearray(a.bomb_bytes)",
-    "dump core": "resource.setrlimit(resource.RLIMIT_CORE, (1, 1))",
+    "lift the limit of file sizes": "resource.setrlimit(resource.RLIMIT_FSIZE, (2**50, 2**50))",
     "write from a thread": "in_a_thread(lambda: open(os.path.join(a.outside, 'new'), 'w'))",
 }
+
+OFTEN_REFUSED = ("trace", "read memory of a process", "make a namespace")
+"""By containers to all they hold."""
 
 INSIDE = """
 import ctypes, fcntl, json, os, resource, signal, socket, sys, types
@@ -155,6 +158,8 @@ def test_attempts_are_refused(what, scene):
 @pytest.mark.parametrize("what", ATTEMPTS)
 def test_the_same_attempts_succeed_without_walls(what, scene):
     done = scene.attempt(ATTEMPTS[what], walled=False)
+    if what in OFTEN_REFUSED and done.stdout.startswith("refused"):
+        pytest.skip("there is a wall around these tests already")
     assert done.stdout == "done\n" or done.returncode == 77, done.stdout + done.stderr
 
 

@@ -65,12 +65,11 @@ def test_every_recipient_opens_and_nobody_else(data: bytes, count: int) -> None:
 
 
 @quick
-@given(st.data())
-def test_a_change_anywhere_is_refused(data: st.DataObject) -> None:
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_a_change_anywhere_is_refused(where: int, change: int) -> None:
     identity, recipient = seal.new_identity()
     sealed = bytearray(seal.seal(b"x" * 300, [recipient]))
-    index = data.draw(st.integers(0, len(sealed) - 1))
-    sealed[index] ^= data.draw(st.integers(1, 255))
+    sealed[where % len(sealed)] ^= change
     with pytest.raises(CryptoError):
         seal.open_(bytes(sealed), identity)
 
@@ -178,7 +177,7 @@ def test_everyone_makes_the_same_bytes_for_ever(tmp_path: Path) -> None:
     _, digest, _ = seal.encrypt_deterministic(SECRET, LABEL, plain, tmp_path / "one")
     seal.encrypt_deterministic(SECRET, LABEL, plain, tmp_path / "two")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert digest.hex() == "@@"
+    assert digest.hex() == "f7ca2309ae91984bc6aef80ef13f275e5811167a1ccaba9c316df6d4c833cad1"
 
 
 @quick

@@ -27,7 +27,7 @@ async def run_node(settings: Settings, role: str, *, as_json: bool) -> None:
 
 async def _bootstrap(settings: Settings, as_json: bool) -> None:
     settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys = FileKeys.open(settings.dir / "keys")
+    keys = FileKeys.load(settings.dir / "keys")
     async with composition.open_peer(settings, keys, roles=["bootstrap"]) as network:
         _announce("bootstrap", network, as_json)
         await trio.sleep_forever()

@@ -22,7 +22,8 @@ async def fetch_result(state: State, *, keys: Keys, transfer: Transfer, out: Pat
 
     Raises:
         MarketError: SHOAL-T04, there is no confirmed result yet, or never will be.
-        CryptoError: SHOAL-K05, the envelope is another user's, or the bytes are not those confirmed.
+        CryptoError: SHOAL-K01, the envelope is another user's; K05, the bytes are not those confirmed; K06, the
+            envelope is malformed.
     """
     note, confirmed = state.result, state.confirmed
     if note is None or confirmed is None:

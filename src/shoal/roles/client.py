@@ -24,7 +24,7 @@ from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
 from shoal.core.money import Tinybar
 from shoal.core.task import SECOND_NS, Phase, State
-from shoal.errors import LedgerError, MarketError
+from shoal.errors import CryptoError, LedgerError, MarketError
 from shoal.ports import Blobs, Keys, Ledger, Network, Store
 from shoal.roles import bundle as b
 from shoal.roles.closing import call, withdraw
@@ -254,7 +254,13 @@ class Client:
         for index in todo:
             seat = state.seats[index]
             own = self._own_bundle(state, index, shared, life_s)
-            pointer = await self._upload(f"bundle-{index}", seal.seal(own.to_bytes(), [seat.recipient]), life_s)
+            try:
+                bundle = seal.seal(own.to_bytes(), [seat.recipient])
+            except CryptoError as error:
+                log.warning("trainer %s gets no envelope: %s", short(seat.trainer), error)
+                self._posted.add(f"envelope-{index}")
+                continue
+            pointer = await self._upload(f"bundle-{index}", bundle, life_s)
             sealed = seal.seal(pointer.to_bytes(), [seat.recipient])
             await self._post_once(f"envelope-{index}", "envelope", {"to": seat.trainer, "sealed": sealed})
         return True

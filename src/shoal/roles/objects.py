@@ -168,7 +168,7 @@ class TaskObjects:
         name = await self.checkpoint(state, state.checkpoints[mark.round])
         slot = b.result_slot(self._seat(state))
         digest = await self._deliver(state, slot, b.RESULT_LABEL, self._job / name)
-        key = seal.derive_key(own.secret, b.RESULT_LABEL, mark.checkpoint)
+        key = seal.derive_key(own.secret, b.RESULT_LABEL)
         content = encode({"url": self._get[slot], "object": digest, "key": key, "state": mark.checkpoint})
         return ResultNote(self._me, digest, seal.seal(content, [state.client_recipient]))
 
@@ -274,8 +274,8 @@ class TaskObjects:
 
     async def _decrypt(self, secret: bytes, label: bytes, cipher: Path, out: Path, plain: Digest) -> None:
         partial = out.with_suffix(".part")
-        await trio.to_thread.run_sync(seal.decrypt_deterministic, secret, label, cipher, partial)
-        if seal.sha256_file(partial) != plain:
+        found = await trio.to_thread.run_sync(seal.decrypt_deterministic, secret, label, cipher, partial)
+        if found != plain:
             partial.unlink()
             raise CryptoError(f"{out.name} decrypts to other bytes than the log names")
         partial.replace(out)

@@ -21,8 +21,6 @@ from shoal.errors import DataError, EngineError, ModelError
 if TYPE_CHECKING:
     from shoal.adapters.engine.jobs import Jobs
 
-_NO_MEMORY = ("DefaultCPUAllocator", "std::bad_alloc", "Cannot allocate memory")
-
 
 def main() -> None:
     setup = wire.Setup.from_json(sys.argv[1])
@@ -77,8 +75,10 @@ def _describe(error: Exception) -> dict[str, str]:
 
 def _is_memory(error: BaseException | None) -> bool:
     """Whether an allocation failed, however deep below."""
+    from shoal.adapters.engine.jobs import NO_MEMORY
+
     while error is not None:
-        if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+        if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
             return True
         error = error.__cause__
     return False
@@ -110,8 +110,7 @@ def _requests() -> Iterator[dict[str, Any]]:
             waiting.put(_read_exactly(size))
 
     threading.Thread(target=read, daemon=True).start()
-    while True:
-        yield wire.decode(waiting.get())
+    return iter(lambda: wire.decode(waiting.get()), None)
 
 
 def _read_exactly(size: int) -> bytes:

@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shoal.adapters.engine.replies import Lie
@@ -46,11 +47,16 @@ class JobFiles:
         self.canary = self.job_dir.parent / f".{self.job_dir.name}.canary"
 
     def prepare(self) -> None:
-        """For a new child: an empty scratch directory, and a file outside that it must fail to read."""
-        self.remove()
-        self.job_dir.mkdir(parents=True, exist_ok=True)
-        self.scratch.mkdir(mode=0o700)
-        self.canary.write_text("a sandboxed process must not read this\n")
+        """For a new child: an empty scratch directory, and a file outside that it must fail to read.
+
+        Raises:
+            EngineError: SHOAL-E11.
+        """
+        with _own_trouble(f"{self.job_dir} cannot be prepared"):
+            self.remove()
+            self.job_dir.mkdir(parents=True, exist_ok=True)
+            self.scratch.mkdir(mode=0o700)
+            self.canary.write_text("a sandboxed process must not read this\n")
 
     def remove(self) -> None:
         with suppress(FileNotFoundError):
@@ -63,7 +69,7 @@ class JobFiles:
         Copied and not moved: the child may hold it open, and change it after it was hashed.
 
         Raises:
-            EngineError: SHOAL-E08, it is not there, not a regular file, too large, or other bytes.
+            EngineError: SHOAL-E08, it is not there, not a regular file, too large, or other bytes; SHOAL-E11, the copy fails.
         """
         source, part = self.scratch / name, self.job_dir / f".{name}.part"
         try:
@@ -75,14 +81,27 @@ class JobFiles:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_size > _RESULT_BYTES:
                 raise Lie(f"names {name}, which is not a regular file of weights")
-            part.unlink(missing_ok=True)
-            if _copy(handle, part, name) != sha256:
-                raise Lie(f"names another hash than that of {name}")
-            part.replace(self.job_dir / name)
+            with _own_trouble(f"the result {name} cannot be kept"):
+                part.unlink(missing_ok=True)
+                if _copy(handle, part, name) != sha256:
+                    raise Lie(f"names another hash than that of {name}")
+                part.replace(self.job_dir / name)
         finally:
             os.close(handle)
             part.unlink(missing_ok=True)
-        source.unlink(missing_ok=True)
+            with suppress(OSError):
+                source.unlink()
+
+
+@contextmanager
+def _own_trouble(what: str) -> Iterator[None]:
+    """What this machine's disk does is neither the child's fault nor the model's."""
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(
+            f"{what}: {error.strerror}", code="SHOAL-E11", hint="free disk space, or check who may write there"
+        ) from error
 
 
 def _copy(handle: int, out: Path, name: str) -> str:

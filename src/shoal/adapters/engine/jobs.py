@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +23,8 @@ from shoal.learn.preflight import preflight
 from shoal.learn.recipe import Recipe
 
 _CHUNK_BYTES = limits.CHUNK_BYTES + limits.MIB
+NO_MEMORY = ("DefaultCPUAllocator", "std::bad_alloc", "Cannot allocate memory")
+"""How libraries say it, where they do not raise MemoryError."""
 _STATES = 3
 """States that training holds beside the model: the base, the result and their difference."""
 
@@ -101,8 +102,14 @@ class Jobs:
             aggregate.UpdateFile(self._job_dir / row["path"], row["samples"], row["chunk"])
             for row in sorted(updates, key=lambda row: row["chunk"])
         ]
+        # The library rejects what it cannot read. That must be the update's fault, or this node's checkpoint alone
+        # would lack it.
+        if absent := [file.path.name for file in files if not file.path.is_file()]:
+            raise EngineError(f"the update {absent[0]} is not in the job directory", code="SHOAL-E09")
         walls.set_memory(self._memory_limit + self._mapped(len(files)))
         found = aggregate.aggregate(self._job_dir / base, files, self._scratch / out, document, max_norm=max_norm)
+        if any(text in reason for text in NO_MEMORY for reason in found.rejected.values()):
+            raise MemoryError
         rejected = {str(chunk): reason[:REASON_CHARS] for chunk, reason in found.rejected.items()}
         return {"sha256": found.sha256, "included": found.included, "rejected": rejected}
 
@@ -151,7 +158,5 @@ class Jobs:
         walls.set_memory(self._memory_limit)
         if self._model is not None:
             self._model.zero_grad(set_to_none=True)
-        for path in self._scratch.glob(".*.part"):
-            os.unlink(path)  # noqa: PTH108
         if sys.platform == "linux":
             ctypes.CDLL(None).malloc_trim(0)

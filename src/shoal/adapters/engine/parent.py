@@ -31,7 +31,7 @@ class SandboxedEngine:
     Raises, from every job:
         ModelError, DataError, EngineError SHOAL-E02: what the model or the data did.
         EngineError: SHOAL-E01 a fault in the child; E04 too slow; E05 it died; E06 the walls do not stand; E07 it does
-            not start; E08 it lied; E09 what was asked makes no sense; E10 out of memory.
+            not start; E08 it lied; E09 what was asked makes no sense; E10 out of memory; E11 this machine's disk.
     """
 
     def __init__(self, job_dir: Path, terms: Terms) -> None:

@@ -1,0 +1,178 @@
+"""A node's secrets in two files: an Ed25519 signing key (PEM) and an age identity, made once and never replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shoal import seal
+from shoal.core import limits
+from shoal.errors import ConfigError, CryptoError
+
+SIGNING_FILE = "node.key"
+AGE_FILE = "age.key"
+_FILE_BYTES = 4_096
+_PUBLIC = re.compile(rb"^# public key: ([0-9a-f]{64})$", re.MULTILINE)
+_RESTORE = "restore the directory from a backup; without one, move it away, and a new identity will be made"
+
+
+class FileKeys:
+    """The `Keys` port over a directory.
+
+    >>> keys = FileKeys.load(Path("keys"))  # doctest: +SKIP
+    >>> len(keys.signing_key), len(keys.sign(b"entry"))  # doctest: +SKIP
+    (32, 64)
+    """
+
+    __slots__ = ("_identity", "_signer", "recipient", "signing_key")
+
+    def __init__(self, signer: Ed25519PrivateKey, identity: str) -> None:
+        self._signer, self._identity = signer, identity
+        self.signing_key = signer.public_key().public_bytes_raw()
+        self.recipient = seal.recipient_of(identity)
+
+    @classmethod
+    def load(cls, directory: Path) -> FileKeys:
+        """Read the keys, or make them when the directory does not exist or is empty.
+
+        Of several processes that make them at the same moment one wins, and all get the same keys.
+
+        Raises:
+            ConfigError: SHOAL-C20, a file is missing; C21, damaged; C22, others can read or replace it; C23, it cannot
+                be read or written. A new key is never put in the place of an old one.
+        """
+        try:
+            if not directory.exists() or not any(directory.iterdir()):
+                _create(directory)
+            _check_mode(directory, directory.stat(), forbidden=0o022, wanted="700")
+            signer, identity = _read(directory / SIGNING_FILE), _read(directory / AGE_FILE)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot use the keys in {directory}: {error.strerror}",
+                code="SHOAL-C23",
+                hint="check that this user owns the directory, and that the disk is not full",
+            ) from error
+        return cls(_parse_signer(directory, signer), _parse_identity(directory, identity))
+
+    def sign(self, data: bytes) -> bytes:
+        """An Ed25519 signature, 64 bytes."""
+        return self._signer.sign(data)
+
+    def open(self, envelope: bytes) -> bytes:
+        """Decrypt an age envelope sealed to `recipient`.
+
+        Raises:
+            CryptoError: SHOAL-K01, it is sealed to another key; K03, damaged; K07, larger than any envelope or bundle.
+        """
+        if len(envelope) > limits.BUNDLE_BYTES:
+            raise CryptoError(f"an envelope of {len(envelope)} bytes is too large", code="SHOAL-K07")
+        return seal.open_(envelope, self._identity)
+
+    def network_seed(self) -> bytes:
+        """32 bytes, secret: the signing key's seed, which is this node's libp2p identity too."""
+        return self._signer.private_bytes_raw()
+
+    def __repr__(self) -> str:
+        return f"FileKeys(signing_key={self.signing_key.hex()}, recipient={self.recipient.hex()})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("keys are not copied or pickled")
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _create(directory: Path) -> None:
+    """Make both files beside the directory, then give it its name in one step: never one key without the other."""
+    parent = directory.parent
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
+    try:
+        signer = Ed25519PrivateKey.generate()
+        pem = signer.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        public = signer.public_key().public_bytes_raw().hex()
+        _write(fresh / SIGNING_FILE, f"# public key: {public}\n".encode() + pem)
+        _write(fresh / AGE_FILE, seal.new_identity()[0].encode() + b"\n")
+        _sync(fresh)
+        try:
+            fresh.rename(directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return  # another process was first: its keys count
+        _sync(parent)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            _check_mode(path, os.fstat(file.fileno()), forbidden=0o077, wanted="600")
+            return file.read(_FILE_BYTES)
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is missing", code="SHOAL-C20", hint=_RESTORE) from None
+
+
+def _check_mode(path: Path, status: os.stat_result, *, forbidden: int, wanted: str) -> None:
+    if os.name == "posix" and stat.S_IMODE(status.st_mode) & forbidden:
+        raise ConfigError(
+            f"other users of this machine can read or replace {path}", code="SHOAL-C22", hint=f"chmod {wanted} {path}"
+        )
+
+
+def _parse_signer(directory: Path, data: bytes) -> Ed25519PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(data, password=None)
+    except (ValueError, TypeError):
+        raise _damaged(directory / SIGNING_FILE) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _damaged(directory / SIGNING_FILE)
+    # PEM has no checksum, and every 32 bytes are a key: only the public key tells whether it is still the same one.
+    public = _PUBLIC.search(data)
+    if public is None or bytes.fromhex(public[1].decode()) != key.public_key().public_bytes_raw():
+        raise _damaged(directory / SIGNING_FILE)
+    return key
+
+
+def _parse_identity(directory: Path, data: bytes) -> str:
+    lines = [line for line in data.decode("ascii", "replace").splitlines() if line.strip() and not line.startswith("#")]
+    try:
+        seal.recipient_of(lines[0])
+    except (CryptoError, IndexError):
+        raise _damaged(directory / AGE_FILE) from None
+    return lines[0]
+
+
+def _damaged(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is damaged", code="SHOAL-C21", hint=_RESTORE)
