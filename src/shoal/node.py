@@ -18,7 +18,7 @@ from shoal.adapters.transfer import HttpTransfer
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId
 from shoal.core.limits import MIB
-from shoal.ports import Engine
+from shoal.ports import Engine, Transfer
 from shoal.roles.trainer import Offer, Trainer
 from shoal.settings import Settings
 
@@ -38,7 +38,7 @@ class Node:
         return place_of(self.settings, task)
 
     def blobs(self) -> S3Blobs:
-        return open_blobs(self.settings)
+        return open_blobs(self.settings, self.transfer)
 
 
 def place_of(settings: Settings, task: TaskId) -> Place:
@@ -64,7 +64,7 @@ def open_ledger(settings: Settings) -> AbstractAsyncContextManager[HederaLedger]
     return HederaLedger.open(ledger_settings(settings))
 
 
-def open_blobs(settings: Settings) -> S3Blobs:
+def open_blobs(settings: Settings, transfer: Transfer) -> S3Blobs:
     settings.need("s3_endpoint", "s3_access_key", "s3_secret_key")
     return S3Blobs(
         endpoint=settings.s3_endpoint,
@@ -73,6 +73,7 @@ def open_blobs(settings: Settings) -> S3Blobs:
         access_key=settings.s3_access_key,
         secret_key=settings.s3_secret_key.get_secret_value(),
         write_once=settings.s3_write_once,
+        transfer=transfer,
     )
 
 

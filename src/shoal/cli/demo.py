@@ -28,7 +28,7 @@ from shoal.roles.tasklog import TaskLog, find_task
 
 TRAIN_TIMEOUT_S = 3_600.0
 CLOSE_TIMEOUT_S = 60.0
-_STYLES = {"round": "bold", "paid": "green", "result": "bold green", "lost": "bold red"}
+_STYLES = {"round": "bold", "paid": "green", "result_confirmed": "bold green", "lost": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)

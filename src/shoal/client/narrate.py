@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,7 @@ def happenings(old: State | None, new: State, name: Callable[[Address], str]) ->
             {"object": new.result.object.hex()},
         )
     if new.confirmed and not old.confirmed:
-        yield Happening("result", "a quorum confirmed the result on chain", {"result": new.confirmed.result.hex()})
+        yield Happening("result_confirmed", "a quorum confirmed the result on chain", {"result": new.confirmed.result.hex()})
     yield from _ends(old, new, name)
 
 
@@ -98,8 +99,8 @@ def _round(checkpoint: Checkpoint, state: State, name: Callable[[Address], str])
         f"{checkpoint.metric:.4f} (aggregated by {name(checkpoint.author)}); loss/{metric} of each: {', '.join(parts)}",
         {
             "round": checkpoint.round,
-            "loss": checkpoint.loss,
-            metric: checkpoint.metric,
+            "loss": _finite(checkpoint.loss),
+            metric: _finite(checkpoint.metric),
             "aggregator": name(checkpoint.author),
             "trainers": {
                 name(u.author): {"chunk": u.chunk, "loss": u.loss, metric: u.metric, "seconds": u.seconds}
@@ -109,6 +110,11 @@ def _round(checkpoint: Checkpoint, state: State, name: Callable[[Address], str])
             "overhead_s": wall - slowest_trainer_s(checkpoint),
         },
     )
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def slowest_trainer_s(checkpoint: Checkpoint) -> float:

@@ -85,4 +85,5 @@ def _expire_turn(state: State) -> State:
         late = {aggregator.trainer} if aggregator else set()
         reason = f"no aggregate in round {state.round}" if state.phase is Phase.RUNNING else "result not confirmed"
     seats = tuple(replace(seat, lost=reason) if seat.trainer in late else seat for seat in state.seats)
-    return fold_entries.end_if_nothing_left(replace(state, seats=seats, turn_ns=state.now_ns, result=None))
+    state = replace(state, seats=seats, turn_ns=state.now_ns, result=None)
+    return fold_entries.hear_early(fold_entries.end_if_nothing_left(state))

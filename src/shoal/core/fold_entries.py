@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from shoal.core.entries import Entry
 from shoal.core.ids import Address, Digest
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf, CreditLeaf, root
-from shoal.core.task import Checkpoint, Holders, Mark, Phase, ResultNote, Seat, State, Update, inputs_of
+from shoal.core.task import Checkpoint, Holders, Mark, Phase, ResultNote, Seat, State, Statement, Update, inputs_of
 
 
 def take(state: State, entry: Entry) -> State:
@@ -36,10 +36,46 @@ def take(state: State, entry: Entry) -> State:
         entries=author.entries + 1,
         size_bytes=author.size_bytes + size,
     )
+    after = _apply(state, entry.kind, entry.author, entry.body)
+    return hear_early(after) if after is not state else _keep_early(state, entry)
+
+
+def hear_early(state: State) -> State:
+    """Let statements that came too early speak, now that something has changed, and forget those of past rounds."""
+    progress = bool(state.early)
+    while progress:
+        progress = False
+        for each in state.early:
+            after = _apply(state, each.kind, each.author, each.body)
+            if after is not state:
+                state = replace(after, early=tuple(other for other in after.early if other is not each))
+                progress = True
+                break
+    done = state.phase not in (Phase.RUNNING, Phase.FINISHED)
+    still = tuple(each for each in state.early if not done and each.round >= state.round - (each.kind == "result"))
+    return replace(state, early=still) if len(still) < len(state.early) else state
+
+
+def _apply(state: State, kind: str, author: Address, body: Mapping[str, Any]) -> State:
+    """The very same state if this says nothing: it breaks a rule, comes too early, or is not of its kind's shape."""
     try:
-        return _RULES[entry.kind](state, entry.author, entry.body)
+        return _RULES[kind](state, author, body)
     except (KeyError, TypeError, ValueError, IndexError):
-        return state  # a body that does not have the shape of its kind says nothing
+        return state
+
+
+def _keep_early(state: State, entry: Entry) -> State:
+    """A statement about a round that the log has not reached, or that waits for others of its round."""
+    if state.phase is not Phase.RUNNING or entry.kind not in _EARLY_KINDS:
+        return state
+    round = entry.body.get("round")
+    if isinstance(round, bool) or not isinstance(round, int):
+        return state
+    if not state.round <= round + (entry.kind == "result") <= state.round + limits.EARLY_ROUNDS:
+        return state
+    if sum(each.author == entry.author for each in state.early) >= limits.EARLY_STATEMENTS:
+        return state
+    return replace(state, early=(*state.early, Statement(entry.author, entry.kind, round, entry.body)))
 
 
 def follows(state: State, entry: Entry) -> bool:
@@ -69,7 +105,7 @@ def end_if_nothing_left(state: State) -> State:
     return state
 
 
-def _manifest(state: State, author: Address, body: dict[str, Any]) -> State:
+def _manifest(state: State, author: Address, body: Mapping[str, Any]) -> State:
     if author != state.client or state.manifest is not None:
         return state
     try:
@@ -84,7 +120,7 @@ def _manifest(state: State, author: Address, body: dict[str, Any]) -> State:
     return replace(state, manifest=manifest) if fits else state
 
 
-def _award(state: State, author: Address, body: dict[str, Any]) -> State:
+def _award(state: State, author: Address, body: Mapping[str, Any]) -> State:
     if author != state.client or state.phase is not Phase.AWARDED or state.award:
         return state
     leaves = tuple(
@@ -95,7 +131,7 @@ def _award(state: State, author: Address, body: dict[str, Any]) -> State:
     return replace(state, award=leaves)
 
 
-def _assign(state: State, author: Address, body: dict[str, Any]) -> State:
+def _assign(state: State, author: Address, body: Mapping[str, Any]) -> State:
     if author != state.client or state.phase is not Phase.AWARDED or state.holders:
         return state
     holders = tuple(Holders(_seat(state, primary), _seat(state, backup)) for primary, backup in body["holders"])
@@ -109,7 +145,7 @@ def _assign(state: State, author: Address, body: dict[str, Any]) -> State:
     return replace(state, holders=holders)
 
 
-def _envelope(state: State, author: Address, body: dict[str, Any]) -> State:
+def _envelope(state: State, author: Address, body: Mapping[str, Any]) -> State:
     if author != state.client or state.phase is not Phase.AWARDED:
         return state
     to, sealed = Address(_bytes(body["to"], 20)), _bytes(body["sealed"])
@@ -118,7 +154,7 @@ def _envelope(state: State, author: Address, body: dict[str, Any]) -> State:
     return replace(state, envelopes={**state.envelopes, to: sealed})
 
 
-def _update(state: State, author: Address, body: dict[str, Any]) -> State:
+def _update(state: State, author: Address, body: Mapping[str, Any]) -> State:
     if state.phase is not Phase.RUNNING:
         return state
     update = Update(
@@ -144,7 +180,7 @@ def _update(state: State, author: Address, body: dict[str, Any]) -> State:
     return state if state.waiting_for() else replace(state, turn_ns=state.now_ns)
 
 
-def _void(state: State, author: Address, body: dict[str, Any]) -> State:
+def _void(state: State, author: Address, body: Mapping[str, Any]) -> State:
     """A holder says that its chunk cannot be trained from this checkpoint: the other holder tries, then it is void."""
     if state.phase is not Phase.RUNNING or _whole(body["round"]) != state.round:
         return state
@@ -158,7 +194,7 @@ def _void(state: State, author: Address, body: dict[str, Any]) -> State:
     return end_if_nothing_left(state)
 
 
-def _checkpoint(state: State, author: Address, body: dict[str, Any]) -> State:
+def _checkpoint(state: State, author: Address, body: Mapping[str, Any]) -> State:
     aggregator = state.aggregator()
     if state.phase is not Phase.RUNNING or aggregator is None or author != aggregator.trainer:
         return state
@@ -179,8 +215,8 @@ def _checkpoint(state: State, author: Address, body: dict[str, Any]) -> State:
         author=author,
         included=included,
         rejected=rejected,
-        loss=_number(body["loss"]),
-        metric=_number(body["metric"]),
+        loss=_score(body["loss"]),
+        metric=_score(body["metric"]),
         updates=tuple(state.updates[chunk] for chunk in sorted(state.updates)),
         started_ns=state.base.time_ns,
         time_ns=state.now_ns,
@@ -206,7 +242,7 @@ def _checkpoint(state: State, author: Address, body: dict[str, Any]) -> State:
     return finish(state) if done else state
 
 
-def _result(state: State, author: Address, body: dict[str, Any]) -> State:
+def _result(state: State, author: Address, body: Mapping[str, Any]) -> State:
     publisher = state.aggregator()
     if state.phase is not Phase.FINISHED or state.final is None or state.result is not None:
         return state
@@ -219,7 +255,8 @@ def _result(state: State, author: Address, body: dict[str, Any]) -> State:
     return replace(state, result=note, turn_ns=state.now_ns)
 
 
-_RULES: dict[str, Callable[[State, Address, dict[str, Any]], State]] = {
+_EARLY_KINDS = ("update", "void", "checkpoint", "result")
+_RULES: dict[str, Callable[[State, Address, Mapping[str, Any]], State]] = {
     "manifest": _manifest,
     "award": _award,
     "assign": _assign,
@@ -266,6 +303,11 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("expected a finite number")
     return float(value)
+
+
+def _score(value: Any) -> float:
+    """A checkpoint is valid whatever it scores; None tells that the score is not finite."""
+    return math.inf if value is None else _number(value)
 
 
 def _seat(state: State, value: Any) -> int | None:

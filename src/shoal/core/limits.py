@@ -23,6 +23,10 @@ TASK_LIFE_S = 7 * 24 * 3600
 AUTHOR_ENTRIES = 4_096
 AUTHOR_BYTES = 8 * MIB
 
+# What is said before the log holds what it builds upon: how far ahead, and how much of one author.
+EARLY_ROUNDS = 32
+EARLY_STATEMENTS = 64
+
 # Bytes
 CHUNK_BYTES = 64 * MIB
 DOCUMENT_BYTES = 8 * MIB

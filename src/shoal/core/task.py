@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from shoal.core.calls import Plan
 from shoal.core.codec import digest, encode
@@ -100,6 +101,7 @@ class Checkpoint:
     included: tuple[int, ...]
     rejected: tuple[tuple[int, str], ...]
     loss: float
+    """As its author found it on the validation chunk, like `metric`; infinite where it is not finite."""
     metric: float
     updates: tuple[Update, ...]
     started_ns: int
@@ -140,6 +142,16 @@ class ResultNote:
     author: Address
     object: Digest
     envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What an author said before the log held what it builds upon."""
+
+    author: Address
+    kind: str
+    round: int
+    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +201,8 @@ class State:
     """Delivered in the present round, by chunk."""
     voids: Mapping[tuple[int, Address], str] = field(default_factory=dict)
     """Who tried a chunk in the present round and could not train it, and why: unpaid, and no fault of its own."""
+    early: tuple[Statement, ...] = ()
+    """Waiting for what they build upon: peers act on gossip, and consensus may put an answer before its question."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """By round; the first is the client's initial weights."""
     units: Mapping[Address, int] = field(default_factory=dict)

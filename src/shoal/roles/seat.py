@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,11 +164,7 @@ class SeatHolder:
         missing = [u.chunk for u in duty.updates if not await self._objects.fetch_update(view, u, timeout_s=patience)]
         report = await self._aggregate(view, duty.base, duty.updates, missing, duty.round)
         state = bytes.fromhex(report["sha256"])
-        score = await self._engine.evaluate(
-            state=self._objects.checkpoint_name(duty.round, state),
-            chunk=self._objects.validation(),
-            timeout_s=AGGREGATE_TIMEOUT_S,
-        )
+        score = await self._score(self._objects.checkpoint_name(duty.round, state))
         object_hash = await self._objects.deliver_checkpoint(view, duty.round, state)
         if (duty.round, duty.base) != (self._tasklog.view.round, self._tasklog.view.base):
             return
@@ -186,6 +182,16 @@ class SeatHolder:
         await self._tasklog.post(self._me, "checkpoint", body)
         self._verified[duty.round] = True
         log.info("task %s round %d: checkpoint %s", short(view.place.task), duty.round, state.hex()[:12])
+
+    async def _score(self, name: str) -> Mapping[str, Any]:
+        try:
+            return await self._engine.evaluate(
+                state=name, chunk=self._objects.validation(), timeout_s=AGGREGATE_TIMEOUT_S
+            )
+        except EngineError as error:
+            if error.code != "SHOAL-E02":
+                raise
+            return {"loss": None, "metric": None}
 
     async def _post_result(self, view: State, mark: Mark) -> None:
         await self._ensure_open(view)

@@ -1,14 +1,13 @@
 """Following one task: the fold of its log, the optimistic view over gossip, and this node's own entries.
 
-`log` is the truth. `view` is `log` plus entries that were heard on the network, or sent by this node, and are
-not in the log yet; it is rebuilt from `log` at every change, so a rollback is nothing special.
+`log` is the truth. `view` is `log` plus entries that were heard on the network, or signed by this node, and are
+not in the log yet; it is derived from `log` at every change, so a rollback is nothing special.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 
 import trio
 
@@ -17,9 +16,8 @@ from shoal.core.codec import CodecError
 from shoal.core.entries import BidCommitment, Entry, Place, make_entry, parse
 from shoal.core.events import TaskCreated
 from shoal.core.fold import Item
-from shoal.core.fold_entries import follows
 from shoal.core.ids import Address, TaskId, short
-from shoal.core.task import State
+from shoal.core.view import next_link, optimistic
 from shoal.errors import LedgerError, ShoalError, UsageError
 from shoal.ports import Keys, Ledger, LoggedEvent, Message, Network, Store
 
@@ -28,7 +26,8 @@ log = logging.getLogger("shoal.task")
 PENDING_ENTRIES = 2_048
 AHEAD = 64
 """How far beyond the log an author's gossiped entries may run."""
-_RULED = tuple(field.name for field in fields(State) if field.name != "authors")
+LOST_S = 30.0
+"""An own entry that has consensus and that the log does not show after this long is sent again."""
 
 
 def gossip_topic(task: TaskId) -> str:
@@ -63,8 +62,12 @@ class TaskLog:
         self._ledger, self._network, self._keys, self._store = ledger, network, keys, store
         self._poll_s = poll_s
         self._pending: dict[bytes, Entry] = {}
+        self._own: dict[int, Entry] = {}
+        """The outbox: signed by this node and not seen in the log yet, by sequence number."""
+        self._sent: dict[int, float] = {}
+        """When each of them reached consensus."""
         self._changed = trio.Event()
-        self._outbox = trio.Event()
+        self._posted = trio.Event()
         self._resume_outbox()
 
     @property
@@ -113,20 +116,19 @@ class TaskLog:
     async def post(self, author: Address, kind: str, body: dict[str, object]) -> Entry:
         """Sign an entry, remember it durably, gossip it, and put it on the topic in the background."""
         assert self._keys is not None and self._store is not None, "a reader does not post"
-        chain = self.view.authors[author]
+        sequence, previous = next_link(self.log, author, self._own.values())
         entry = make_entry(
             self._keys,
             self.place,
             author=author,
-            sequence=chain.sequence,
-            previous=chain.head,
+            sequence=sequence,
+            previous=previous,
             kind=kind,
             body=body,
         )
         self._store.put("outbox", self._outbox_key(entry.sequence), entry.data())
-        self._pending[entry.hash] = entry
+        self._keep(entry)
         self._rebuild()
-        self._outbox.set()
         if self._network is not None and len(entry.data()) <= limits.GOSSIP_BYTES:
             await self._network.publish(gossip_topic(self.place.task), entry.data())
         return entry
@@ -159,23 +161,19 @@ class TaskLog:
         return [item for _, _, item in sorted(items, key=lambda each: each[:2])]
 
     def _rebuild(self) -> None:
-        """Derive the view: entries in the order of arrival, but none before what it builds upon."""
-        view = self.log
+        """Forget what the log has passed, and derive the view anew."""
         for key, entry in list(self._pending.items()):
             author = self.log.authors.get(entry.author)
             if author is None or entry.sequence < author.sequence:
                 del self._pending[key]
-        waiting = list(self._pending.values())
-        progress = True
-        while progress:
-            progress = False
-            for entry in waiting:
-                if not follows(view, entry):
-                    continue
-                after = fold.step(view, Item(view.now_ns, entry))
-                if any(getattr(after, name) is not getattr(view, name) for name in _RULED):
-                    view, progress = after, True
-        self.view = view
+        for sequence, entry in list(self._own.items()):
+            author = self.log.authors.get(entry.author)
+            if author is not None and sequence < author.sequence:
+                assert self._store is not None, "whoever signs has a store"
+                self._store.delete("outbox", self._outbox_key(sequence))
+                self._sent.pop(sequence, None)
+                del self._own[sequence]
+        self.view = optimistic(self.log, self._pending.values())
         self._changed.set()
         self._changed = trio.Event()
 
@@ -208,6 +206,10 @@ class TaskLog:
     def _outbox_key(self, sequence: int) -> str:
         return f"{self.place.task.hex()}/{sequence:012d}"
 
+    def _keep(self, entry: Entry) -> None:
+        self._own[entry.sequence] = self._pending[entry.hash] = entry
+        self._posted.set()
+
     def _resume_outbox(self) -> None:
         """Entries signed before a crash are sent again, never signed anew: that would be equivocation."""
         if self._store is None:
@@ -216,46 +218,33 @@ class TaskLog:
             if key.startswith(self.place.task.hex()):
                 entry = parse(data)
                 assert isinstance(entry, Entry), "the outbox holds entries"
-                self._pending[entry.hash] = entry
-                self._outbox.set()
-
-    def _unsent(self) -> Entry | None:
-        assert self._store is not None
-        for key, data in sorted(self._store.items("outbox")):
-            if not key.startswith(self.place.task.hex()):
-                continue
-            entry = parse(data)
-            assert isinstance(entry, Entry), "the outbox holds entries"
-            author = self.log.authors.get(entry.author)
-            if author is not None and entry.sequence < author.sequence:
-                self._store.delete("outbox", key)
-                continue
-            return entry
-        return None
+                self._keep(entry)
 
     async def _send_outbox(self) -> None:
-        """One at a time and in order, since consensus order is the order of the chain."""
-        submitted: bytes = b""
+        """In order and each after the one before has consensus, since that is the order of the chain."""
         while True:
-            await self._outbox.wait()
-            entry = self._unsent()
+            self._posted = trio.Event()
+            entry = self._next_unsent()
             if entry is None:
-                self._outbox = trio.Event()
-                continue
-            if entry.hash == submitted:
-                if not await self._wait_settled(entry.hash):
-                    submitted = b""
+                with trio.move_on_after(LOST_S):
+                    await self._posted.wait()
                 continue
             try:
                 await self._ledger.submit(self.log.topic, entry.data())
-                submitted = entry.hash
+                self._sent[entry.sequence] = trio.current_time()
             except ShoalError as error:
                 log.warning("task %s: an entry is not on the topic yet: %s", short(self.place.task), error)
                 await trio.sleep(2.0)
 
-    async def _wait_settled(self, entry_hash: bytes) -> bool:
-        """Wait until an entry of this node has its place in the log; False when that takes too long."""
-        return await self.wait_for(lambda me: entry_hash not in me._pending, timeout_s=30)
+    def _next_unsent(self) -> Entry | None:
+        """The first entry of the outbox that was not sent, or was lost; then those after it are sent again too."""
+        now_s = trio.current_time()
+        for sequence in sorted(self._own):
+            if now_s - self._sent.get(sequence, -LOST_S) >= LOST_S:
+                for later in [each for each in self._sent if each >= sequence]:
+                    del self._sent[later]
+                return self._own[sequence]
+        return None
 
 
 async def find_task(ledger: Ledger, wanted: str) -> LoggedEvent | None:

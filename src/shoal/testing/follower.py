@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import fields
+from collections.abc import Callable, Collection
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -13,37 +12,13 @@ from shoal.core.codec import digest
 from shoal.core.entries import Entry, Place, make_entry
 from shoal.core.events import TaskCreated
 from shoal.core.fold import Item
-from shoal.core.fold_entries import follows
-from shoal.core.ids import ZERO_DIGEST, Address, Digest
+from shoal.core.ids import Address, Digest
 from shoal.core.task import SECOND_NS, State
+from shoal.core.view import next_link, optimistic
 from shoal.testing.world import World
 
 NETWORK = "sim"
 CONTRACT = "0.0.1001"
-_RULED = tuple(field.name for field in fields(State) if field.name != "authors")
-
-
-def optimistic(log: State, pending: Iterable[Entry]) -> State:
-    """The log's state plus entries that are not in it yet: in the order of arrival, none before what it builds upon.
-
-    An entry that says nothing yet waits for the one that it builds upon, unless its author has gone on since.
-    """
-    waiting = list(pending)
-    succeeded = {(entry.author, entry.previous) for entry in waiting}
-    view, changed = log, True
-    while changed:
-        changed = False
-        for patient in (True, False):
-            for entry in waiting:
-                if not follows(view, entry):
-                    continue
-                after = fold.step(view, Item(view.now_ns, entry))
-                spent = not patient and (entry.author, entry.hash) in succeeded
-                if spent or any(getattr(after, name) is not getattr(view, name) for name in _RULED):
-                    view, changed = after, True
-            if changed:
-                break
-    return view
 
 
 def identity(name: str) -> tuple[Address, Ed25519PrivateKey]:
@@ -180,8 +155,8 @@ class Follower:
         )
 
     def chain(self) -> tuple[int, Digest]:
-        """Sequence number and previous hash of the next entry: by the own outbox, since nothing else is certain."""
-        return (len(self.outbox), self.outbox[-1].hash) if self.outbox else (0, ZERO_DIGEST)
+        assert self.log is not None
+        return next_link(self.log, self.address, self.outbox[-1:])
 
     def _tell(self, entry: Entry, only: Collection[Address] | None = None) -> None:
         self.pending[entry.hash] = entry

@@ -1,5 +1,6 @@
 """What each kind of entry may say, when, and who may say it; and that nothing anyone signs can break the fold."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from shoal.core import events as ev
 from shoal.core import fold, limits
 from shoal.core.codec import digest
-from shoal.core.entries import KINDS, Place, parse
+from shoal.core.entries import KINDS, Entry, Place, parse
 from shoal.core.fold import Item
 from shoal.core.ids import Address
 from shoal.core.task import Phase, State
@@ -20,7 +21,7 @@ from .test_codec import VALUES
 
 
 def same_but_for_the_chain(before: State, after: State) -> bool:
-    return replace(after, authors=before.authors, now_ns=before.now_ns) == before
+    return replace(after, authors=before.authors, now_ns=before.now_ns, early=before.early) == before
 
 
 def refused(scene: Scene, who: Address, kind: str, body: dict[str, Any]) -> bool:
@@ -183,10 +184,9 @@ def test_a_void_chunk_goes_to_its_backup_and_then_counts_for_nothing_in_this_rou
     holders = scene.state.holders[0]
     assert holders.primary is not None and holders.backup is not None
     primary, backup = scene.state.seats[holders.primary].trainer, scene.state.seats[holders.backup].trainer
-    assert refused(scene, backup, "void", scene.void(0))
-    assert refused(scene, primary, "void", scene.void(0) | {"round": 2})
     assert refused(scene, primary, "void", scene.void(0) | {"base": digest(b"other")})
     assert refused(scene, primary, "void", scene.void(0) | {"chunk": 6})
+    assert not scene.state.voids
     scene.say(primary, "void", scene.void(0))
     assert scene.state.holder(0) == scene.state.seat_of(backup)
     assert refused(scene, primary, "update", scene.update(0))
@@ -196,6 +196,56 @@ def test_a_void_chunk_goes_to_its_backup_and_then_counts_for_nothing_in_this_rou
     scene.say(scene.aggregator(), "checkpoint", scene.checkpoint())
     assert scene.state.round == 2 and 0 in scene.state.waiting_for()
     assert sum(scene.state.units.values()) == 5 and not any(seat.lost for seat in scene.state.seats)
+
+
+def merged(streams: list[list[Entry]], data: st.DataObject) -> Iterator[Entry]:
+    """Any order of entries in which each author's own order is kept."""
+    streams = [list(stream) for stream in streams if stream]
+    while streams:
+        stream = data.draw(st.sampled_from(streams))
+        yield stream.pop(0)
+        streams = [each for each in streams if each]
+
+
+@given(st.data())
+def test_consensus_may_put_answers_before_their_questions(data: st.DataObject) -> None:
+    """Three rounds by five trainers; one chunk is void for its primary and trained by its backup."""
+    scene = Scene(trainers=5, chunks=7, rounds=3).running()
+    begin, posted = scene.state, []
+    say = scene.take
+    scene.take = lambda what: (posted.append(what), say(what))[1]  # type: ignore[func-returns-value, method-assign]
+    holder = scene.state.holder(2)
+    assert holder is not None
+    scene.say(holder.trainer, "void", scene.void(2))
+    for _ in range(3):
+        scene.round()
+    publisher = scene.aggregator()
+    scene.say(publisher, "result", scene.result())
+    expected = scene.state
+    assert expected.result is not None
+    entries = [each for each in posted if isinstance(each, Entry)]
+    streams = [[each for each in entries if each.author == author] for author in scene.trainers]
+    state = begin
+    for entry in merged(streams, data):
+        state = fold.step(state, Item(state.now_ns + 1_000, entry))
+    assert state.early == () and state.result == expected.result
+    assert [each.state for each in state.checkpoints] == [each.state for each in expected.checkpoints]
+    assert (state.units, state.aggregates, state.authors) == (expected.units, expected.aggregates, expected.authors)
+    assert [mark.credits for mark in state.marks] == [mark.credits for mark in expected.marks]
+
+
+def test_what_comes_early_is_bounded_and_forgotten() -> None:
+    scene = Scene().running()
+    me = scene.trainers[0]
+    for number in range(limits.EARLY_STATEMENTS + 5):
+        scene.say(me, "update", scene.update(0) | {"round": 2, "samples": number + 1})
+    assert len(scene.state.early) == limits.EARLY_STATEMENTS
+    assert refused(scene, me, "update", scene.update(0) | {"round": 2 + limits.EARLY_ROUNDS})
+    assert len(scene.state.early) == limits.EARLY_STATEMENTS
+    scene.round()
+    assert {each.round for each in scene.state.early} == {2}
+    scene.round()
+    assert scene.state.early == ()
 
 
 def test_a_first_round_that_nobody_can_train_ends_with_the_initial_weights_and_no_pay() -> None:

@@ -59,9 +59,10 @@ class JobFiles:
             self.canary.write_text("a sandboxed process must not read this\n")
 
     def remove(self) -> None:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self.scratch)
-        self.canary.unlink(missing_ok=True)
+        """Whatever `prepare` made, as far as it goes."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        with suppress(OSError):
+            self.canary.unlink()
 
     def take(self, name: str, sha256: str) -> None:
         """Copy a result out of the child's reach into the job directory, if it has the hash that the child claims.
@@ -69,7 +70,8 @@ class JobFiles:
         Copied and not moved: the child may hold it open, and change it after it was hashed.
 
         Raises:
-            EngineError: SHOAL-E08, it is not there, not a regular file, too large, or other bytes; SHOAL-E11, the copy fails.
+            EngineError: SHOAL-E08, it is not there, not a regular file, too large, or has another hash; SHOAL-E11, it
+                cannot be copied.
         """
         source, part = self.scratch / name, self.job_dir / f".{name}.part"
         try:
@@ -88,9 +90,9 @@ class JobFiles:
                 part.replace(self.job_dir / name)
         finally:
             os.close(handle)
-            part.unlink(missing_ok=True)
-            with suppress(OSError):
-                source.unlink()
+            for path in (part, source):
+                with suppress(OSError):
+                    path.unlink()
 
 
 @contextmanager
