@@ -25,7 +25,7 @@ from shoal.core.ids import Address, TaskId, short
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
 from shoal.core.money import TINYBAR_PER_HBAR, Tinybar, format_hbar
-from shoal.core.task import Phase, State
+from shoal.core.task import SECOND_NS, Phase
 from shoal.errors import CallReverted, LedgerError, MarketError, NetworkError, ShoalError
 from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Transfer
 from shoal.roles.closing import withdraw
@@ -38,6 +38,7 @@ log = logging.getLogger("shoal.trainer")
 OPENING = "opening"
 """The request by which a bid is opened to its client."""
 PREFLIGHT_TIMEOUT_S = 120.0
+DOCUMENT_PAUSE_S = 0.3
 
 EngineOpener = Callable[[Path], AbstractAsyncContextManager[Engine]]
 
@@ -137,7 +138,7 @@ class Trainer:
             event = logged.event
             if isinstance(event, TaskCreated):
                 self._known[event.task_id] = logged
-                if event.plan.bid_until * 10**9 > until_ns:
+                if event.plan.bid_until * SECOND_NS > until_ns:
                     mine.append(logged)
             elif isinstance(event, Accepted) and event.trainer == self._ledger.address:
                 created = self._known.get(event.task_id)
@@ -198,28 +199,34 @@ class Trainer:
     async def _engine(self, tasklog: TaskLog, directory: Path) -> AsyncIterator[Engine]:
         manifest = tasklog.log.manifest
         assert manifest is not None, "waited for"
-        await self._get_document(tasklog.log, manifest, directory / "job" / "graph.json")
+        await self._get_document(tasklog, manifest, directory / "job" / "graph.json")
         async with self._open_engine(directory / "job") as engine:
             await engine.load(directory / "job" / "graph.json", manifest.recipe)
             yield engine
 
-    async def _get_document(self, state: State, manifest: Manifest, out: Path) -> None:
-        """From the client, or from any connected peer that has it: it is public, and its hash is in the manifest."""
-        if out.exists():
-            return
+    async def _get_document(self, tasklog: TaskLog, manifest: Manifest, out: Path) -> None:
+        """From the client, or from any connected peer that has it: it is public, and its hash is in the manifest.
+
+        A client that has just come is not known to everyone yet: it is asked for again while a bid would still count.
+        """
         size = min(manifest.document.size_bytes, limits.DOCUMENT_BYTES)
+        state = tasklog.log
         client = self._peer_id_of(state.authors[state.client].signing_key)
-        others = [peer.peer_id for peer in self._network.peers() if peer.connected and peer.peer_id != client]
         failure: ShoalError | None = None
-        for peer in [client, *others]:
-            try:
-                await self._network.fetch(peer, manifest.document.sha256, out, max_bytes=size, timeout_s=20)
-            except ShoalError as error:
-                failure = error
-                continue
-            self._network.provide(manifest.document.sha256, out)
-            return
-        raise NetworkError("nobody reachable has the model's graph document", code="SHOAL-N04") from failure
+        while not out.exists():
+            others = [peer.peer_id for peer in self._network.peers() if peer.connected and peer.peer_id != client]
+            for peer in [client, *others]:
+                try:
+                    await self._network.fetch(peer, manifest.document.sha256, out, max_bytes=size, timeout_s=20)
+                    break
+                except ShoalError as error:
+                    failure = error
+            else:
+                seated = tasklog.log.seat_of(self._ledger.address) is not None
+                if not seated and tasklog.log.now_ns > state.plan.bid_until * SECOND_NS:
+                    raise NetworkError("nobody reachable has the model's graph document", code="SHOAL-N11") from failure
+                await trio.sleep(DOCUMENT_PAUSE_S)
+        self._network.provide(manifest.document.sha256, out)
 
     # ------------------------------------------------------------ bidding
 
@@ -229,7 +236,7 @@ class Trainer:
         if bid is None:
             return False
         plan, me = tasklog.log.plan, self._ledger.address
-        await tasklog.wait_for(lambda t: t.log.now_ns > plan.bid_until * 10**9 or t.log.phase is not Phase.OPEN)
+        await tasklog.wait_for(lambda t: t.log.now_ns > plan.bid_until * SECOND_NS or t.log.phase is not Phase.OPEN)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._open_bid, tasklog, bid)
             await tasklog.wait_for(lambda t: bool(t.log.award) or t.log.phase not in (Phase.OPEN, Phase.AWARDED))
@@ -293,7 +300,7 @@ class Trainer:
         """Wait whether a seat is left over for this rank."""
         plan = tasklog.log.plan
         await tasklog.wait_for(
-            lambda t: t.log.now_ns > (plan.accept_until + 1) * 10**9 or t.log.phase is not Phase.AWARDED
+            lambda t: t.log.now_ns > (plan.accept_until + 1) * SECOND_NS or t.log.phase is not Phase.AWARDED
         )
         taken = sum(seat.rank == 0 for seat in tasklog.log.seats)
         return tasklog.log.phase is Phase.AWARDED and leaf.rank <= primaries - taken

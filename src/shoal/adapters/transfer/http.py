@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -114,10 +114,14 @@ class HttpTransfer:
                 # 206, 416: another range than the rest that was asked for. It has been forgotten; from the start again.
                 busy = response.status in (206, 416)
                 raise _failure(target, response.status, await _start_of(response), busy=busy)
+
+            async def take(data: bytes) -> bool:
+                if incoming.add(data):
+                    await trio.to_thread.run_sync(incoming.flush)
+                return True
+
             try:
-                async for data in response.aiter_stream():
-                    if incoming.add(data):
-                        await trio.to_thread.run_sync(incoming.flush)
+                await _read(response, take)
             finally:
                 incoming.flush()
 
@@ -198,12 +202,38 @@ async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
 
 async def _start_of(response: Any) -> bytes:
     """Enough of an error's body to read its code; the rest may be endless."""
-    start = b""
-    async for data in response.aiter_stream():
-        start += data
-        if len(start) >= _ERROR_BYTES:
-            break
-    return start[:_ERROR_BYTES]
+    start = bytearray()
+
+    async def take(data: bytes) -> bool:
+        start.extend(data)
+        return len(start) < _ERROR_BYTES
+
+    await _read(response, take)
+    return bytes(start[:_ERROR_BYTES])
+
+
+async def _read(response: Any, take: Callable[[bytes], Awaitable[bool]]) -> None:
+    """Hand the body over piece by piece, until its end or until `take` says no."""
+    stream = response.aiter_stream()
+    try:
+        async for data in stream:
+            if not await take(data):
+                break
+        else:
+            return
+    except BaseException:
+        await _cut(response, stream)
+        raise
+    await _cut(response, stream)
+
+
+async def _cut(response: Any, stream: AsyncIterator[bytes]) -> None:
+    """Hang up, and let httpcore's nested generators see it: none of them is left to the garbage collector."""
+    with trio.CancelScope(shield=True):
+        await response.extensions["network_stream"].aclose()
+        with suppress(httpcore.NetworkError, httpcore.ProtocolError):
+            async for _ in stream:
+                pass
 
 
 @contextmanager
