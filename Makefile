@@ -42,7 +42,7 @@ contracts: $(STAMP)/contracts ## Compile the contract and compare it with the co
 	cd contracts && $(NPM) run check
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/devnet/js/node_modules
+	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/js/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) tools/preflight.py python
@@ -69,8 +69,8 @@ $(STAMP)/contracts: contracts/package-lock.json
 	cd contracts && $(NPM) ci
 	@touch $@
 
-$(STAMP)/js: tests/devnet/js/package-lock.json
+$(STAMP)/js: tests/js/package-lock.json
 	@$(PYTHON) tools/preflight.py node
 	@mkdir -p $(STAMP)
-	cd tests/devnet/js && $(NPM) ci
+	cd tests/js && $(NPM) ci
 	@touch $@

@@ -25,7 +25,7 @@ from shoal.roles.tasklog import TaskLog, find_task
 from .harness import Running, last_json, shoal
 
 pytestmark = pytest.mark.e2e
-ROUNDS = 6
+ROUNDS = 9
 
 
 @dataclass
@@ -105,7 +105,7 @@ async def test_a_trainer_killed_in_the_middle_of_a_round_is_not_paid_for_what_it
     async with scene(tmp_path) as s:
 
         def in_the_middle(log: State) -> bool:
-            return log.phase is Phase.RUNNING and log.round == 3 and bool(log.waiting_for())
+            return log.phase is Phase.RUNNING and 2 <= log.round < ROUNDS - 3 and bool(log.waiting_for())
 
         log = await s.until(in_the_middle)
         aggregator = log.aggregator()
@@ -133,7 +133,7 @@ async def test_a_trainer_killed_in_the_middle_of_a_round_is_not_paid_for_what_it
 
 async def test_the_client_may_be_killed_after_the_start_and_come_back(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
-        await s.until(lambda log: log.phase is Phase.RUNNING and log.round == 2)
+        await s.until(lambda log: log.phase is Phase.RUNNING and log.round >= 2)
         s.client.process.kill()
         await s.until(lambda log: log.phase is Phase.SETTLING)
         task, directory = s.tasklog.place.task.hex(), str(s.stack.client.dir)
@@ -165,7 +165,7 @@ async def test_a_client_killed_before_the_start_goes_on_where_it_was(tmp_path: P
 
 async def test_a_killed_trainer_that_comes_back_keeps_its_seat(tmp_path: Path) -> None:
     async with scene(tmp_path, "--round-timeout", "60") as s:
-        log = await s.until(lambda log: log.phase is Phase.RUNNING and log.round == 2)
+        log = await s.until(lambda log: log.phase is Phase.RUNNING and log.round >= 2)
         name = s.kill(log.seats[0].trainer)
         child = s.stack.children[name]
         back = Running(["node", "run", "--role", "trainer", "--dir", str(s.stack.directory / name)], tmp_path)

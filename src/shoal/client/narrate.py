@@ -85,7 +85,9 @@ def happenings(old: State | None, new: State, name: Callable[[Address], str]) ->
             {"object": new.result.object.hex()},
         )
     if new.confirmed and not old.confirmed:
-        yield Happening("result_confirmed", "a quorum confirmed the result on chain", {"result": new.confirmed.result.hex()})
+        yield Happening(
+            "result_confirmed", "a quorum confirmed the result on chain", {"result": new.confirmed.result.hex()}
+        )
     yield from _ends(old, new, name)
 
 

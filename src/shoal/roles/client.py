@@ -24,7 +24,7 @@ from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
 from shoal.core.money import Tinybar
 from shoal.core.task import SECOND_NS, Phase, State
-from shoal.errors import CryptoError, LedgerError, MarketError
+from shoal.errors import CryptoError, LedgerError, MarketError, NetworkError, StorageError
 from shoal.ports import Blobs, Keys, Ledger, Network, Store
 from shoal.roles import bundle as b
 from shoal.roles.closing import call, withdraw

@@ -52,7 +52,7 @@ _FLAGS = (
     "-master.volumePreallocate=false",
     "-volume.preStopSeconds=0",
     "-s3.cacheCapacityMB=0",
-    "-s3.readerCacheSizeMB=16",
+    "-s3.readerCacheSizeMB=64",  # with less, one large download is half as fast
     "-s3.concurrentUploadLimitMB=128",
     "-filer.concurrentUploadLimitMB=128",
     "-volume.concurrentUploadLimitMB=128",
@@ -113,7 +113,8 @@ class Layout:
 
     def secrets(self) -> list[bytes]:
         """What must not get into a log."""
-        return [each.encode() for each in (*self._jwt.values(), *_values(self.credentials))]
+        keys = (self.credentials.access_key, self.credentials.secret_key, *self._jwt.values())
+        return [each.encode() for each in keys]
 
     # ------------------------------------------------------------ ports
 
@@ -214,10 +215,6 @@ def _credentials(path: Path) -> Credentials:
         raise ConfigError(
             f"{path} is damaged", code="SHOAL-C21", hint="remove it: new credentials are made for the same data"
         ) from None
-
-
-def _values(credentials: Credentials) -> tuple[str, str]:
-    return credentials.access_key, credentials.secret_key
 
 
 def _are_free(base: int) -> bool:
