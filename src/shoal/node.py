@@ -91,6 +91,14 @@ async def open_node(settings: Settings, *, roles: Sequence[str]) -> AsyncIterato
         yield Node(settings, ledger, network, keys, store, transfer)
 
 
+@asynccontextmanager
+async def open_bootstrap(settings: Settings) -> AsyncIterator[Libp2pNetwork]:
+    """A bootstrap node: an identity that lasts, and the peer network."""
+    settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with open_peer(settings, FileKeys.load(settings.dir / "keys"), roles=["bootstrap"]) as network:
+        yield network
+
+
 def open_peer(
     settings: Settings, keys: FileKeys, *, roles: Sequence[str]
 ) -> AbstractAsyncContextManager[Libp2pNetwork]:

@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 import trio
 
 from shoal import node as composition
-from shoal.adapters.keys import FileKeys
-from shoal.adapters.libp2p import Libp2pNetwork
 from shoal.cli import output
 from shoal.errors import UsageError
+from shoal.ports import Network
 from shoal.settings import Settings
 
 
@@ -26,9 +25,7 @@ async def run_node(settings: Settings, role: str, *, as_json: bool) -> None:
 
 
 async def _bootstrap(settings: Settings, as_json: bool) -> None:
-    settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys = FileKeys.load(settings.dir / "keys")
-    async with composition.open_peer(settings, keys, roles=["bootstrap"]) as network:
+    async with composition.open_bootstrap(settings) as network:
         _announce("bootstrap", network, as_json)
         await trio.sleep_forever()
 
@@ -39,7 +36,7 @@ async def _trainer(settings: Settings, as_json: bool) -> None:
         await composition.trainer(node).run()
 
 
-def _announce(role: str, network: Libp2pNetwork, as_json: bool) -> None:
+def _announce(role: str, network: Network, as_json: bool) -> None:
     if as_json:
         output.print_json({"role": role, "peer_id": network.peer_id, "addresses": network.addresses()})
     else:

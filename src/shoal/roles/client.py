@@ -116,7 +116,7 @@ class Client:
             try:
                 acted = await self._step(state)
                 pause = 0.5
-            except LedgerError as error:
+            except (LedgerError, NetworkError, StorageError) as error:
                 log.warning("task %s: %s", short(self._tasklog.place.task), error)
                 await trio.sleep(pause)
                 pause = min(pause * 2, 10.0)
