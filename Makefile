@@ -7,7 +7,7 @@ STAMP := .make
 NPM := npm --silent --no-audit --no-fund
 
 .DEFAULT_GOAL := help
-.PHONY: help repo demo test check unit e2e sim bench contracts clean
+.PHONY: help repo demo test tree check unit e2e sim bench contracts clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,7 +29,11 @@ e2e: $(STAMP)/tools ## The whole stack, as a newcomer runs it
 sim: $(STAMP)/tools ## Simulate whole tasks with seeded faults
 	$(BIN)/pytest tests/unit/core/test_simulator.py $(ARGS)
 
-check: $(STAMP)/tools ## ruff, mypy --strict, import-linter
+tree: ## Write the README's tree from the modules' first lines
+	$(PYTHON) tools/tree.py
+
+check: $(STAMP)/tools ## ruff, mypy --strict, import-linter, the README's tree
+	$(PYTHON) tools/tree.py --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

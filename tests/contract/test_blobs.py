@@ -32,7 +32,7 @@ def file(path: Path, size: int) -> Path:
 
 
 async def answer(method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> int:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=60) as client:
         response = await client.request(method, url, content=body or None, headers=headers)
         return response.status_code
 
@@ -63,7 +63,7 @@ async def test_put_replaces_what_was_there(blobs: S3Blobs, key: str, tmp_path: P
     await blobs.put(key, file(tmp_path / "one", 1_000))
     two = file(tmp_path / "two", 900)
     await blobs.put(key, two)
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=60) as client:
         assert (await client.get(blobs.presign_get(key, expires_s=60))).content == two.read_bytes()
 
 
@@ -93,7 +93,7 @@ async def test_a_slot_takes_one_object_only(blobs: S3Blobs, transfer: HttpTransf
     await transfer.upload(url, one, timeout_s=30)  # a retry is a success
     assert await answer("PUT", url, two.read_bytes(), {"If-None-Match": "*"}) == 412
     assert await answer("PUT", url, two.read_bytes()) == 403, "the condition cannot be left out"
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=60) as client:
         assert (await client.get(blobs.presign_get(key, expires_s=60))).content == one.read_bytes()
 
 

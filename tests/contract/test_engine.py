@@ -100,8 +100,17 @@ async def gone(condition: Callable[[], object]) -> None:
             await trio.sleep(0.02)
 
 
+_others: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def _processes_of_other_tests() -> None:
+    _others.clear()
+    _others.update(psutil.Process().children(recursive=True))
+
+
 def descendants() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    return [process for process in psutil.Process().children(recursive=True) if process not in _others]
 
 
 # ---------------------------------------------------------------- what it computes

@@ -64,6 +64,18 @@ def until(condition: Callable[[], object], *, timeout_s: float = 20) -> float:
     return time.monotonic() - started
 
 
+def occupied(port: int) -> socket.socket:
+    """Listen on a port that its last owner, just killed, may not have given back yet."""
+    for attempt in range(100):
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError:
+            if attempt == 99:
+                raise
+            time.sleep(0.1)
+    raise AssertionError("unreachable")
+
+
 def is_gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -176,7 +188,7 @@ async def test_it_starts_elsewhere_with_other_keys(
     own.process.wait()
     until(lambda: is_gone(weed.pid))
     (own.directory / "credentials.json").unlink()
-    with socket.create_server(("127.0.0.1", port_of(own) + 2)):
+    with occupied(port_of(own) + 2):
         with running_store(own.directory) as again:
             assert again.endpoint != own.endpoint
             assert again.secret_key != own.secret_key
@@ -252,7 +264,7 @@ def test_damaged_credentials(tmp_path: Path) -> None:
     (tmp_path / "credentials.json").write_text("{")
     with pytest.raises(ConfigError) as caught:
         Layout.open(tmp_path)
-    assert caught.value.code == "SHOAL-C21"
+    assert caught.value.code == "SHOAL-C24"
 
 
 def test_a_weed_that_does_not_come_up(tmp_path: Path) -> None:

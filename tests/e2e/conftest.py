@@ -1,4 +1,4 @@
-"""One demo network for all tests that only look at it or use it."""
+"""One demo network for all tests of this folder that only look at it or use it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Demo:
         return self.directory / "client"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """As `make demo ARGS=--keep`, in an empty directory."""
     home = tmp_path_factory.mktemp("demo")

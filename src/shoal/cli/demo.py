@@ -128,7 +128,7 @@ async def _train(stack: LocalStack, source: list[str], wish: Wish) -> dict[str, 
 def _client_died(error: ProcessError) -> ProcessError:
     return ProcessError(
         error.message,
-        code="SHOAL-P05",
+        code="SHOAL-P07",
         hint="after the start a task goes on without its client: on a network that stays, `shoal get TASK` fetches",
         money="on the local devnet no real money is involved; elsewhere the escrow stays in the contract, which pays "
         "what was earned and returns the rest",

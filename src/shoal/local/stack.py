@@ -58,7 +58,7 @@ async def local_stack(directory: Path, *, trainers: int, say: Callable[[str], No
     """Start everything, hand it over, and end everything on the way out.
 
     Raises:
-        ProcessError: SHOAL-P01, a process did not come up, or died while it was needed.
+        ProcessError: SHOAL-P01, a process did not come up, or died while it was needed; P08, too few trainers are left.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack = LocalStack(directory, Settings(), Settings())
@@ -84,7 +84,7 @@ def _mourner(stack: LocalStack, trainers: int, say: Callable[[str], None]) -> Ca
         if child.name.startswith("trainer-") and alive < needed:
             raise ProcessError(
                 f"{child.name} died; {alive} of {trainers} trainers are left, too few for a quorum",
-                code="SHOAL-P04",
+                code="SHOAL-P08",
                 hint=f"its log is {child.log}; on a real network the task would end by its deadline",
                 money="on the local devnet no real money is involved; elsewhere the contract pays what a quorum "
                 "confirmed, and returns the rest of the escrow after the deadline",

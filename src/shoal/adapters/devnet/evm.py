@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from shoal.adapters.devnet.state import EMPTY_CODE_HASH, Accounts
 from shoal.adapters.devnet.store import long_zero
 from shoal.core.ids import keccak256
 
+# Importing py-evm raises Python's limit to 100,000 (py_ecc does), at which C code such as the JSON parser overflows its
+# stack: a request of nothing but brackets would end the process. A call depth of 1,024 needs about ten frames each.
+sys.setrecursionlimit(12_000)
 CHAIN_ID = 298
 MAX_GAS = 15_000_000
 BLOCK_NS = 2_000_000_000

@@ -202,7 +202,7 @@ async def open_network(
                 with trio.move_on_after(_START_TIMEOUT_S):
                     await network.started.wait()
                 if not network.started.is_set():
-                    raise NetworkError("libp2p does not start", code="SHOAL-N04", hint="see the log for the reason")
+                    raise NetworkError("libp2p does not start", code="SHOAL-N12", hint="see the log for the reason")
                 yield network
             finally:
                 nursery.cancel_scope.cancel()

@@ -89,7 +89,7 @@ class Layout:
 
         Raises:
             ProcessError: SHOAL-P03, another store runs in it.
-            ConfigError: SHOAL-C23, it cannot be used; C21, its credentials are damaged.
+            ConfigError: SHOAL-C23, it cannot be used; C24, its credentials are damaged.
         """
         directory = directory.absolute()
         try:
@@ -213,7 +213,7 @@ def _credentials(path: Path) -> Credentials:
         return Credentials(str(value["access_key"]), str(value["secret_key"]))
     except (ValueError, KeyError, TypeError):
         raise ConfigError(
-            f"{path} is damaged", code="SHOAL-C21", hint="remove it: new credentials are made for the same data"
+            f"{path} is damaged", code="SHOAL-C24", hint="remove it: new credentials are made for the same data"
         ) from None
 
 
