@@ -57,6 +57,7 @@ def ledger_settings(settings: Settings) -> LedgerSettings:
         operator_id=settings.operator_id,
         operator_key=settings.operator_key.get_secret_value(),
         contract_id=settings.contract_id or None,
+        timeout_s=settings.ledger_timeout_s,
     )
 
 
@@ -144,6 +145,7 @@ def trainer(node: Node) -> Trainer:
             min_unit_tinybar=settings.min_unit_tinybar,
             max_chunks=settings.max_chunks,
             stake_tinybar=settings.stake_tinybar,
+            max_penalty_tinybar=settings.max_penalty_tinybar,
         ),
         poll_s=settings.poll_s,
     )

@@ -43,6 +43,7 @@ class Settings(BaseModel):
     operator_id: str = Field("", description="the account that pays, 0.0.N")
     operator_key: SecretStr = Field(SecretStr(""), description="its private key")
     contract_id: str = Field("", description="the market's contract, 0.0.N")
+    ledger_timeout_s: float = Field(30.0, gt=0, le=600, description="how long a ledger that is away is waited for")
     poll_s: float = Field(0.4, gt=0, le=60, description="how often the mirror node is asked")
 
     listen: tuple[str, ...] = Field(("/ip4/127.0.0.1/tcp/0",), description="multiaddresses to listen on")
@@ -59,6 +60,7 @@ class Settings(BaseModel):
     min_unit_tinybar: int = Field(1_000, ge=1, description="never bid below this for a work unit")
     max_chunks: int = Field(8, ge=1, description="chunks held at most for one task")
     stake_tinybar: int = Field(500_000_000, ge=1, description="deposited when a trainer registers")
+    max_penalty_tinybar: int = Field(50_000_000, ge=0, description="never bid where a no-show costs more than this")
     engine_memory_mib: int = Field(4_096, ge=256, description="memory limit of the training process")
     engine_threads: int = Field(1, ge=1, le=256)
     allow_unsandboxed: bool = Field(False, description="train even where no sandbox stands: dangerous")

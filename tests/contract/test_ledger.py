@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from shoal.adapters.hedera import HederaLedger, LedgerSettings, submit
+from shoal.adapters.hedera import HederaLedger, LedgerSettings
 from shoal.core import calls, limits
 from shoal.core.events import Registered, StakeDeposited
 from shoal.core.money import Tinybar
@@ -231,11 +231,10 @@ async def test_a_lost_answer_never_pays_twice(market: LedgerSettings, lost: int)
             assert [each.event for each in events] == [StakeDeposited(ledger.address, Tinybar(7))]
 
 
-async def test_a_ledger_that_is_away_is_named_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit, "_UNSENT_DEADLINE_S", 3.0)
+async def test_a_ledger_that_is_away_is_named_and_found_again(tmp_path: Path) -> None:
     own = Devnet(tmp_path / "devnet")
     try:
-        async with HederaLedger.open(own.settings()) as ledger:
+        async with HederaLedger.open(dataclasses.replace(own.settings(), timeout_s=3.0)) as ledger:
             topic = await ledger.create_topic("before")
             own.kill()
             with pytest.raises(LedgerUnreachable) as away:

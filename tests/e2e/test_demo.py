@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -175,39 +174,30 @@ def test_the_result_can_be_fetched_again_by_its_owner_only(demo: Demo, tmp_path:
     assert last_json(stranger.stdout)["error"]["code"] == "SHOAL-U08"
 
 
-def test_another_model_is_trained_on_the_network_that_was_left(demo: Demo, tmp_path: Path) -> None:
-    """`digits`: a CNN with BatchNorm and dropout; its client goes away after the start, and comes back."""
-    folder = str(example("digits"))
-    left = shoal("train", folder, "--yes", "--json", "--detach", cwd=tmp_path, SHOAL_DIR=str(demo.client))
-    assert left.returncode == 0, left.stderr + left.stdout
-    task = last_json(left.stdout)["task_id"]
-    back = shoal("get", task, "--json", "-o", "digits.safetensors", cwd=tmp_path, SHOAL_DIR=str(demo.client))
-    assert back.returncode == 0, back.stderr
-    assert (tmp_path / "digits.safetensors").stat().st_size > 1_000
-    assert last_json(back.stdout)["phase"] == "settled"
-
-
 def test_digits_too_is_within_two_points_of_central(demo: Demo, tmp_path: Path) -> None:
+    """A CNN with BatchNorm and dropout, on the network that the demo left."""
     folder = str(example("digits"))
-    began = time.monotonic()
     done = shoal("train", folder, "--yes", "--json", "--compare", cwd=tmp_path, SHOAL_DIR=str(demo.client))
     assert done.returncode == 0, done.stderr + done.stdout
     report = last_json(done.stdout)
     assert report["test_metric"] >= report["central_metric"] - 0.02, report
-    assert time.monotonic() - began < 200
 
 
 def test_a_table_of_ones_own_is_trained(demo: Demo, tmp_path: Path) -> None:
-    """MODEL DATA --label, with everything that is found told before anything is paid."""
+    """MODEL DATA --label; what is found is told before anything is paid; the client goes away after the start."""
     (tmp_path / "model.py").write_text((example("breast_cancer") / "model.py").read_text().replace("(30,", "(3,"))
     (tmp_path / "recipe.json").write_text((example("breast_cancer") / "recipe.json").read_text())
     rows = [f"{i % 7 / 7},{i % 5 / 5},{i % 3},{'yes' if i % 7 > 3 else 'no'}" for i in range(400)]
     (tmp_path / "data.csv").write_text("a,b,c,bought\n" + "\n".join(rows) + "\n")
-    command = ["train", "model.py", "data.csv", "--label", "bought", "--rounds", "2", "--budget", "3"]
-    done = shoal(*command, "--yes", "--json", "-o", "w.safetensors", cwd=tmp_path, SHOAL_DIR=str(demo.client))
-    assert done.returncode == 0, done.stderr + done.stdout
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    command = ["train", "model.py", "data.csv", "--label", "bought", "--rounds", "2", "--budget", "3", "--detach"]
+    left = shoal(*command, "--yes", "--json", cwd=tmp_path, SHOAL_DIR=str(demo.client))
+    assert left.returncode == 0, left.stderr + left.stdout
+    events = [json.loads(line) for line in left.stdout.splitlines()]
     assert events[0]["event"] == "examined" and events[0]["label"] == "bought"
     assert events[1]["event"] == "quoted" and events[1]["escrow_tinybar"] <= 300_000_000
-    assert events[-1]["rounds"] == 2 and events[-1]["test_metric"] > 0.5
-    assert (tmp_path / "w.safetensors").is_file()
+    task = events[-1]["task_id"]
+    back = shoal("get", task, "--json", "-o", "w.safetensors", cwd=tmp_path, SHOAL_DIR=str(demo.client))
+    assert back.returncode == 0, back.stderr
+    report = last_json(back.stdout)
+    assert report["phase"] == "settled"
+    assert hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest() == report["sha256"]

@@ -59,7 +59,7 @@ class Case:
 BAD = [
     Case("data-dependent", "SHOAL-M01", 4, r"model\.py|export", HEAD + NET.format(forward="x if x.sum() > 0 else -x")),
     Case("other-gradients", "SHOAL-M02", 4, "gradient", LYING),
-    Case("foreign-operator", "SHOAL-M03", 4, r"aten\.", HEAD + NET.format(forward="self.layer(torch.linalg.pinv(x))")),
+    Case("foreign-operator", "SHOAL-M03", 4, r"aten\.", HEAD + NET.format(forward="torch.special.i0(self.layer(x))")),
     Case("nan-loss", "SHOAL-M04", 4, "nan", HEAD + NET.format(forward="self.layer(x) / 0 * 0")),
     Case("no-class", "SHOAL-M08", 4, "Net", "x = 1\n"),
     Case("wrong-shape", "SHOAL-M", 4, ".", HEAD + NET.format(forward="self.layer(x[:, :1])")),
@@ -68,7 +68,7 @@ BAD = [
     Case("missing-cell", "SHOAL-D03", 5, r"'?b'?.*row 3", table=TABLE.replace(ROWS[2], "0.05,,0", 1)),
     Case("not-a-number", "SHOAL-D07", 5, r"'?b'?.*row 3.*red", table=TABLE.replace(ROWS[2], "0.05,red,0", 1)),
     Case("fraction-label", "SHOAL-D09", 5, "0.5", table=TABLE.replace(ROWS[2], "0.05,2,0.5", 1)),
-    Case("no-such-label", "SHOAL-D05", 5, "a, b, label", more=("--label", "price")),
+    Case("no-such-label", "SHOAL-D05", 5, "'a', 'b', 'label'", more=("--label", "price")),
     Case("bad-budget", "SHOAL-U02", 2, "plenty", more=("--budget", "plenty")),
 ]
 
@@ -106,11 +106,12 @@ def balance(demo: Demo) -> int:
     return int(httpx.get(url, trust_env=False).json()["balance"]["balance"])
 
 
+SHORT = {"SHOAL_LEDGER_TIMEOUT_S": "3"}
 STRANGER = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
 UNREACHABLE = {
     "storage": ({"SHOAL_S3_ENDPOINT": "http://127.0.0.1:9"}, (), "SHOAL-S01", 7),
-    "mirror": ({"SHOAL_MIRROR_REST": "http://127.0.0.1:9"}, (), "SHOAL-L01", 6),
-    "consensus node": ({"SHOAL_LEDGER_NODE": "127.0.0.1:9"}, (), "SHOAL-L01", 6),
+    "mirror": ({"SHOAL_MIRROR_REST": "http://127.0.0.1:9", **SHORT}, (), "SHOAL-L01", 6),
+    "consensus node": ({"SHOAL_LEDGER_NODE": "127.0.0.1:9", **SHORT}, (), "SHOAL-L01", 6),
     "bootstrap": ({"SHOAL_BOOTSTRAP": f"/ip4/127.0.0.1/tcp/9/p2p/{STRANGER}"}, (), "SHOAL-N09", 8),
     "wrong storage key": ({"SHOAL_S3_SECRET_KEY": "wrong"}, (), "SHOAL-S02", 7),
     "wrong operator key": ({"SHOAL_OPERATOR_KEY": "ed25519:" + "11" * 32}, (), "SHOAL-C10", 3),
@@ -129,7 +130,10 @@ def test_what_is_wrong_outside_is_found_before_anything_is_spent(name: str, demo
     files(tmp_path, GOOD, TABLE)
     before = balance(demo)
     command = ["train", "model.py", "data.csv", "--rounds", "2", "--yes", "--json", *more]
-    done = shoal(*command, cwd=tmp_path, **{"SHOAL_DIR": str(demo.client), **environment})
+    fresh = tmp_path / "client"  # without the peers that the demo's client remembers
+    fresh.mkdir()
+    (fresh / "shoal.toml").write_text((demo.client / "shoal.toml").read_text())
+    done = shoal(*command, cwd=tmp_path, **{"SHOAL_DIR": str(fresh), **environment})
     assert done.returncode == status, done.stdout + done.stderr
     error = last_json(done.stdout)["error"]
     assert error["code"] == code, error

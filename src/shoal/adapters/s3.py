@@ -180,7 +180,7 @@ class S3Blobs:
         return StorageError(
             f"cannot reach the S3 store at {self._endpoint}: {type(error).__name__}",
             code="SHOAL-S01",
-            hint="check s3_endpoint and the network connection; locally, that `shoal devnet` runs",
+            hint="check s3_endpoint and the network connection; locally, that `shoal demo --keep` still runs",
             money=_NOTHING,
         )
 

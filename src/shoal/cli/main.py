@@ -105,7 +105,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on other people's machines: quote, pay into escrow, follow, fetch the weights."""
-    from shoal.cli.train import Order, run_train
+    from shoal.cli.offer import Order
+    from shoal.cli.train import run_train
     from shoal.client.prepare import Source
 
     output.set_up_logs(verbose=False)

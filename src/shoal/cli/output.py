@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -63,7 +64,8 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
-    """Run a command; end the process with the error's own status when it fails."""
+    """Run a command; end the process with the error's own status when it fails. SIGTERM ends it like Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
             return trio.run(main)

@@ -9,9 +9,8 @@ from rich.table import Table
 
 from shoal.cli import output
 from shoal.cli.follow import Teller
-from shoal.cli.session import client_of, following, told
+from shoal.cli.session import client_of, following, own_way, told
 from shoal.client.result import fetch_result
-from shoal.core import duties
 from shoal.core.events import TaskCreated
 from shoal.core.ids import TaskId, short
 from shoal.core.money import format_hbar
@@ -91,7 +90,8 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bo
                 await _to_its_end(node, tasklog, as_json=as_json)
             state = tasklog.log
         path = out or Path(f"{short(task)}.safetensors")
-        sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=path)
+        own = own_way(node, state)
+        sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=path, own=own)
     if as_json:
         output.print_json(
             {"task_id": task.hex(), "weights": str(path.resolve()), "sha256": sha256, "phase": str(state.phase)}
@@ -103,7 +103,8 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bo
 
 async def _to_its_end(node: Node, tasklog: TaskLog, *, as_json: bool) -> None:
     """Do what is the client's part, as it was interrupted or left; only the result's own key is needed beyond that."""
-    if tasklog.log.phase.over and not duties.payments(tasklog.log, node.ledger.address):
+    if tasklog.log.phase.over:
+        await close(tasklog, node.ledger)
         return
     client = client_of(node, tasklog)
 

@@ -3,176 +3,59 @@
 from __future__ import annotations
 
 import secrets
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from shoal.cli import output
-from shoal.cli.session import client_of, following, home_of, told
+from shoal.cli.offer import Order, Purchase, ask, check_means, describe, make_quote, parse_budget, show_quote
+from shoal.cli.session import client_of, following, home_of, own_way, told
 from shoal.client import prepare
-from shoal.client.prepare import Examined, Prepared, Source
+from shoal.client.prepare import Prepared
 from shoal.client.result import fetch_result
 from shoal.core import calls
 from shoal.core.events import TaskCreated
 from shoal.core.ids import task_id
 from shoal.core.manifest import Rules
-from shoal.core.money import Tinybar, format_hbar, parse_hbar
-from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, quote
-from shoal.core.task import SECOND_NS, Phase, State
-from shoal.errors import CallReverted, MarketError, NetworkError, UsageError
-from shoal.node import Node, open_node
+from shoal.core.money import format_hbar
+from shoal.core.quote import Quote
+from shoal.core.task import Phase, State
+from shoal.errors import CallReverted, MarketError
+from shoal.node import open_node
 from shoal.ports import LoggedEvent
+from shoal.roles.closing import close
 from shoal.roles.tasklog import find_task
 from shoal.settings import Settings
 
-FEE_RESERVE = Tinybar(500_000_000)
-"""What must be left for Hedera's fees: 5 HBAR, far more than a task needs."""
-DEFAULT_TRAINERS = 4
-BOOTSTRAP_TIMEOUT_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the user asked for on the command line."""
-
-    source: Source
-    rounds: int | None
-    trainers: int | None
-    chunks: int | None
-    budget: str | None
-    round_timeout_s: int
-    yes: bool
-    dry_run: bool
-    detach: bool
-    compare: bool
-    out: Path | None
+_WHY = {
+    Phase.CANCELLED: "no trainer bid below your ceiling, or too few did: raise --budget, or try again later",
+    Phase.EXPIRED: "a deadline passed: too few trainers accepted or got ready, or too few were left for a quorum; "
+    "`shoal watch` tells which; try again",
+    Phase.SETTLED: "trainers were lost until too few were left for a quorum; what was confirmed is paid; try again",
+}
 
 
 async def run_train(settings: Settings, order: Order, *, as_json: bool) -> None:
     """The whole command."""
-    budget = _budget(order.budget)
+    budget = parse_budget(order.budget)
     overrides = {"rounds": order.rounds} if order.rounds else {}
     examined = await trio.to_thread.run_sync(prepare.examine, order.source, overrides)
-    _describe(examined, as_json)
+    describe(examined, as_json)
     async with open_node(settings, roles=["client"]) as node:
-        offer = await _quote(node, order, examined, budget)
-        _show_quote(offer, as_json)
+        what = Purchase(node, order, examined, budget, await node.ledger.watermark(), as_json)
+        offer = await make_quote(what)
+        show_quote(offer, as_json)
         if order.dry_run:
             return
-        await _check_means(node, offer)
-        _ask(offer, order.yes)
-        prepared = await _prepare(node, order, examined, offer)
-        created = await _create(node, order, examined, prepared, budget)
-        await _drive(node, order, examined, created, as_json)
+        await check_means(node, offer)
+        ask(offer, order.yes)
+        prepared = await _prepare(what, offer)
+        await _drive(what, await _create(what, prepared))
 
 
-def _budget(text: str | None) -> Tinybar | None:
-    try:
-        return None if text is None else parse_hbar(text)
-    except ValueError as error:
-        raise UsageError(str(error), code="SHOAL-U02", hint="for example --budget 2.5") from error
-
-
-def _describe(examined: Examined, as_json: bool) -> None:
-    """What was found in the data, before anything is paid."""
-    facts = examined.description.as_dict()
-    if as_json:
-        output.print_json({"event": "examined", "name": examined.name, **facts})
-    else:
-        output.say(f"{examined.name}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
-
-
-async def _quote(node: Node, order: Order, examined: Examined, budget: Tinybar | None) -> Quote:
-    recipe = examined.recipe
-    trainers = order.trainers or recipe.trainers or DEFAULT_TRAINERS
-    chunks = order.chunks or trainers
-    rounds = order.rounds or recipe.rounds
-    timing = LOCAL_TIMING if node.settings.network == "devnet" else Timing()
-    now_s = await node.ledger.watermark() // 10**9
-    try:
-        return quote(chunks=chunks, rounds=rounds, trainers=trainers, budget=budget, timing=timing, now_s=now_s)
-    except BudgetTooSmall as error:
-        raise MarketError(
-            f"a budget of {order.budget} HBAR is too small for {chunks} chunks x {rounds} rounds",
-            code="SHOAL-T01",
-            hint=f"at least {format_hbar(error.needed)}; trainers like about 0.05 ℏ for each chunk and round",
-            money="nothing was spent",
-        ) from error
-    except ValueError as error:
-        raise UsageError(
-            str(error), code="SHOAL-U06", hint="there can be no more trainers than chunks", money="nothing was spent"
-        ) from error
-
-
-def _show_quote(offer: Quote, as_json: bool) -> None:
-    plan = offer.plan
-    if as_json:
-        output.print_json(
-            {
-                "event": "quoted",
-                "escrow_tinybar": int(offer.escrow),
-                "units": offer.units,
-                "max_unit_price_tinybar": int(plan.max_unit_price),
-                "aggregate_price_tinybar": int(plan.aggregate_price),
-                "rounds": plan.rounds,
-                "chunks": plan.chunks,
-                "trainers": plan.seats,
-                "fees_usd": round(offer.fees_usd, 4),
-            }
-        )
-        return
-    output.say(
-        f"worst case {format_hbar(offer.escrow)}: {plan.chunks} chunks x {plan.rounds} rounds at "
-        f"{format_hbar(plan.max_unit_price)} or less, {plan.rounds} aggregates at {format_hbar(plan.aggregate_price)}; "
-        f"Hedera's fees about ${offer.fees_usd:.2f}. What is not earned comes back."
-    )
-
-
-async def _check_means(node: Node, offer: Quote) -> None:
-    """What would make the task fail is found out before anything is spent."""
-    balance = await node.ledger.balance()
-    needed = offer.escrow + FEE_RESERVE
-    if balance < needed:
-        raise MarketError(
-            f"account {node.ledger.account} has {format_hbar(balance)}, the worst case needs {format_hbar(needed)} "
-            "with a reserve for fees",
-            code="SHOAL-T02",
-            hint="top the account up, or give a smaller --budget or fewer --rounds",
-            money="nothing was spent",
-        )
-    if node.settings.bootstrap:
-        try:
-            await node.network.wait_for_peers(1, BOOTSTRAP_TIMEOUT_S)
-        except NetworkError as error:
-            raise NetworkError(
-                f"no bootstrap node can be reached: {', '.join(node.settings.bootstrap)}",
-                code="SHOAL-N09",
-                hint="is one running, and is the setting bootstrap right?",
-                money="nothing was spent",
-            ) from error
-    if not any("trainer" in peer.roles for peer in node.network.peers()):
-        output.say("no trainer is in sight yet; the task is on the ledger's list, where any trainer finds it")
-
-
-def _ask(offer: Quote, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"this would lock {format_hbar(offer.escrow)} in escrow",
-            code="SHOAL-U07",
-            hint="say --yes to spend without being asked, or --dry-run to look only",
-            money="nothing was spent",
-        )
-    output.stderr.print(f"lock {format_hbar(offer.escrow)} in escrow? [y/N] ", end="")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("not confirmed", code="SHOAL-U07", money="nothing was spent")
-
-
-async def _prepare(node: Node, order: Order, examined: Examined, offer: Quote) -> Prepared:
+async def _prepare(what: Purchase, offer: Quote) -> Prepared:
     """Upload; then everything that a client needs to go on after a crash is on disk, before any money moves."""
+    node, timeout_s = what.node, what.order.round_timeout_s
 
     def progress(what: str, done: int, total: int) -> None:
         if done == total:
@@ -180,13 +63,13 @@ async def _prepare(node: Node, order: Order, examined: Examined, offer: Quote) -
 
     directory = node.settings.dir / "tasks" / f"new-{secrets.token_hex(8)}"
     prepared = await prepare.prepare(
-        examined,
+        what.examined,
         chunks=offer.plan.chunks,
         blobs=node.blobs(),
         directory=directory,
         network=node.settings.network,
         contract=node.settings.contract_id,
-        rules=Rules(order.round_timeout_s, order.round_timeout_s, confirm_every=max(1, offer.plan.rounds // 3)),
+        rules=Rules(timeout_s, timeout_s, confirm_every=max(1, offer.plan.rounds // 3)),
         progress=progress,
     )
     task = task_id(node.ledger.address, prepared.manifest.hash)
@@ -196,11 +79,9 @@ async def _prepare(node: Node, order: Order, examined: Examined, offer: Quote) -
     return prepared
 
 
-async def _create(
-    node: Node, order: Order, examined: Examined, prepared: Prepared, budget: Tinybar | None
-) -> LoggedEvent:
+async def _create(what: Purchase, prepared: Prepared) -> LoggedEvent:
     """Topic, then task. The quote is made again, since its deadlines count from now."""
-    offer = await _quote(node, order, examined, budget)
+    node, offer = what.node, await make_quote(what)
     manifest = prepared.manifest
     task = task_id(node.ledger.address, manifest.hash)
     topic = await node.ledger.create_topic(f"shoal task {task.hex()[:16]}")
@@ -222,31 +103,35 @@ async def _create(
     return created
 
 
-async def _drive(node: Node, order: Order, examined: Examined, created: LoggedEvent, as_json: bool) -> None:
+async def _drive(what: Purchase, created: LoggedEvent) -> None:
+    node, order, as_json = what.node, what.order, what.as_json
     assert isinstance(created.event, TaskCreated), "find_task returns nothing else"
     task = created.event.task_id
     async with following(node, created, task) as tasklog:
         client = client_of(node, tasklog)
         assert client is not None, "just prepared here"
         await told(tasklog, client.run_until_started if order.detach else client.run, as_json=as_json)
+        if tasklog.log.phase.over:
+            await close(tasklog, node.ledger)
         state = tasklog.log
     if order.detach and not state.phase.over:
         output.say(f"training goes on without this program; `shoal get {task.hex()[:12]}` fetches the result")
         if as_json:
             output.print_json({"event": "detached", "task_id": task.hex(), "topic_id": f"0.0.{state.topic}"})
         return
-    await _deliver(node, order, examined, state, as_json)
+    await _deliver(what, state)
 
 
-async def _deliver(node: Node, order: Order, examined: Examined, state: State, as_json: bool) -> None:
+async def _deliver(what: Purchase, state: State) -> None:
+    node, order, examined = what.node, what.order, what.examined
     name = state.place.task.hex()[:12]
-    fees = await _fees(node, state)
+    fees = await _fees(what)
     out = order.out or Path(f"{name}.safetensors")
     if state.phase is not Phase.SETTLED or state.confirmed is None:
         raise MarketError(
             f"the task ended without a result ({state.phase})",
             code="SHOAL-T07",
-            hint="no trainer bid below your ceiling, or too few did: raise --budget, or try again later",
+            hint=_WHY[state.phase],
             money=f"{format_hbar(state.refunded)} of {format_hbar(state.plan.escrow())} came back to your account; "
             f"Hedera's fees were {format_hbar(fees)}",
         )
@@ -262,7 +147,8 @@ async def _deliver(node: Node, order: Order, examined: Examined, state: State, a
         )
     if reached < state.plan.rounds:
         output.say(f"training ended early, after round {reached} of {state.plan.rounds}; what was not earned came back")
-    sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=out)
+    way = own_way(node, state)
+    sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=out, own=way)
     test = home_of(node.settings, state.place.task) / prepare.TEST_SPLIT
     scored = await trio.to_thread.run_sync(prepare.evaluate, examined.exported.document, out, test, examined.recipe)
     central = None
@@ -284,7 +170,7 @@ async def _deliver(node: Node, order: Order, examined: Examined, state: State, a
         "refunded_tinybar": int(state.refunded),
         "fees_tinybar": fees,
     }
-    if as_json:
+    if what.as_json:
         output.print_json(report)
         return
     output.say(
@@ -298,9 +184,10 @@ async def _deliver(node: Node, order: Order, examined: Examined, state: State, a
     output.stdout.print(str(out), soft_wrap=True)
 
 
-async def _fees(node: Node, state: State) -> int:
-    """What this account paid to Hedera since shortly before the task, which is when its topic was made."""
-    movements = await node.ledger.movements(
-        after_ns=state.created_ns - 60 * SECOND_NS, until_ns=await node.ledger.watermark(), account=node.ledger.account
+async def _fees(what: Purchase) -> int:
+    """What this account has paid to Hedera since the command began."""
+    ledger = what.node.ledger
+    movements = await ledger.movements(
+        after_ns=what.begun_ns, until_ns=await ledger.watermark(), account=ledger.account
     )
-    return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == node.ledger.account)
+    return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == ledger.account)

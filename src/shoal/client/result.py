@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -10,15 +11,27 @@ import trio
 from shoal import seal
 from shoal.core import limits
 from shoal.core.codec import CodecError, decode
+from shoal.core.ids import Digest
 from shoal.core.task import Phase, State
-from shoal.errors import CryptoError, MarketError
+from shoal.errors import CryptoError, MarketError, StorageError
 from shoal.ports import Keys, Transfer
 
 DOWNLOAD_TIMEOUT_S = 600.0
 
 
-async def fetch_result(state: State, *, keys: Keys, transfer: Transfer, out: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a result lies and what opens it."""
+
+    url: str
+    key: str
+
+
+async def fetch_result(state: State, *, keys: Keys, transfer: Transfer, out: Path, own: Way | None = None) -> str:
     """Write the decrypted weights (safetensors) to `out`; returns their SHA-256.
+
+    Args:
+        own: the way that whoever prepared the task knows by itself; used where the publisher's envelope is of no use.
 
     Raises:
         MarketError: SHOAL-T04, there is no confirmed result yet, or never will be.
@@ -37,25 +50,41 @@ async def fetch_result(state: State, *, keys: Keys, transfer: Transfer, out: Pat
         )
     if note.object != confirmed.result:
         raise CryptoError("the posted result is not the one that was confirmed on chain", code="SHOAL-K05")
+    mark = state.mark_of(confirmed.round)
+    if mark is None:
+        raise CryptoError("a quorum confirmed a result that does not follow from the log", code="SHOAL-K05")
     try:
-        opened = decode(keys.open(note.envelope), max_bytes=limits.ENVELOPE_BYTES)
-        url, key, promised = opened["url"], opened["key"], opened["state"]
+        return await _fetch(state, _open(keys, note.envelope), note.object, mark.checkpoint, transfer, out)
+    except (CryptoError, StorageError):
+        if own is None:
+            raise
+    return await _fetch(state, own, note.object, mark.checkpoint, transfer, out)
+
+
+def _open(keys: Keys, envelope: bytes) -> Way:
+    try:
+        opened = decode(keys.open(envelope), max_bytes=limits.ENVELOPE_BYTES)
+        url, key = opened["url"], opened["key"]
     except (CodecError, KeyError, TypeError) as error:
         raise CryptoError("the result's envelope is malformed", code="SHOAL-K06") from error
-    mark = state.mark_of(confirmed.round)
-    if mark is None or promised != mark.checkpoint:
-        raise CryptoError("the envelope promises other weights than the log", code="SHOAL-K05")
+    if not isinstance(url, str) or not isinstance(key, str):
+        raise CryptoError("the result's envelope is malformed", code="SHOAL-K06")
+    return Way(url, key)
+
+
+async def _fetch(state: State, way: Way, object: Digest, checkpoint: Digest, transfer: Transfer, out: Path) -> str:
+    """Download, decrypt and compare; nothing is left behind but the weights."""
     out.parent.mkdir(parents=True, exist_ok=True)
     padded, cipher, plain = (out.with_name(f".{out.name}.{end}") for end in ("object", "cipher", "part"))
     size = state.manifest.slot_bytes if state.manifest else limits.WEIGHTS_BYTES
     try:
-        await transfer.download(url, padded, sha256=note.object, max_bytes=size, timeout_s=DOWNLOAD_TIMEOUT_S)
+        await transfer.download(way.url, padded, sha256=object, max_bytes=size, timeout_s=DOWNLOAD_TIMEOUT_S)
         await trio.to_thread.run_sync(seal.unpad, padded, cipher)
-        await trio.to_thread.run_sync(seal.decrypt_with_key, key, cipher, plain)
-        if seal.sha256_file(plain) != mark.checkpoint:
+        await trio.to_thread.run_sync(seal.decrypt_with_key, way.key, cipher, plain)
+        if seal.sha256_file(plain) != checkpoint:
             raise CryptoError("the result decrypts to other weights than the log names", code="SHOAL-K05")
         os.replace(plain, out)  # noqa: PTH105
     finally:
         for path in (padded, cipher, plain):
             path.unlink(missing_ok=True)
-    return mark.checkpoint.hex()
+    return checkpoint.hex()

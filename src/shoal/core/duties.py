@@ -160,10 +160,10 @@ def unit_seed(task: TaskId, round: int, chunk: int) -> int:
 
 
 def _owed(log: State, me: Address) -> list[Address]:
-    """Whose claim `me` makes: its own; the client also those of no-shows, whose penalty is the client's."""
+    """Whose claim `me` makes: its own; the client also those of the absent, whose stake nobody else would free."""
     mine = [seat.trainer for seat in log.seats if seat.trainer == me]
-    if me == log.client and (mark := settled_mark(log)):
-        mine += [leaf.trainer for leaf in mark.credits if leaf.no_show]
+    if me == log.client and settled_mark(log):
+        mine += [seat.trainer for seat in log.seats if seat.lost or not seat.ready]
     return [trainer for trainer in mine if trainer not in log.claims]
 
 

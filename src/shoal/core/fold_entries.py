@@ -155,15 +155,16 @@ def _envelope(state: State, author: Address, body: Mapping[str, Any]) -> State:
 
 
 def _update(state: State, author: Address, body: Mapping[str, Any]) -> State:
-    if state.phase is not Phase.RUNNING:
+    manifest, chunk = state.manifest, _whole(body["chunk"])
+    if state.phase is not Phase.RUNNING or manifest is None or chunk >= len(manifest.chunks):
         return state
     update = Update(
         author=author,
         round=_whole(body["round"]),
-        chunk=_whole(body["chunk"]),
+        chunk=chunk,
         object=Digest(_bytes(body["object"], 32)),
         state=Digest(_bytes(body["state"], 32)),
-        samples=_whole(body["samples"]),
+        samples=manifest.chunks[chunk].rows,
         loss=_number(body["loss"]),
         metric=_number(body["metric"]),
         seconds=_number(body["seconds"]),
@@ -171,7 +172,7 @@ def _update(state: State, author: Address, body: Mapping[str, Any]) -> State:
     )
     if update.round != state.round or _bytes(body["base"], 32) != state.base.state:
         return state
-    if update.chunk >= len(state.holders) or update.chunk in state.updates or update.samples < 1:
+    if chunk >= len(state.holders) or chunk in state.updates:
         return state
     holder = state.holder(update.chunk)
     if holder is None or author != holder.trainer:
@@ -278,9 +279,10 @@ def _mark(state: State, checkpoint: Checkpoint) -> Mark:
 
 
 def _credit(state: State, seat: Seat) -> CreditLeaf:
-    # Never ready, with chunks to hold, is as absent as gone in the middle.
-    absent = bool(seat.lost) or (seat.rank == 0 and not seat.ready)
-    return CreditLeaf(seat.trainer, state.units.get(seat.trainer, 0), state.aggregates.get(seat.trainer, 0), absent)
+    # Never ready is no absence: nobody can tell a lazy trainer from one whose envelope the client has spoilt, and the
+    # penalty goes to the client.
+    units, aggregates = state.units.get(seat.trainer, 0), state.aggregates.get(seat.trainer, 0)
+    return CreditLeaf(seat.trainer, units, aggregates, bool(seat.lost))
 
 
 def _with_author(state: State, address: Address, **changes: Any) -> State:

@@ -74,6 +74,7 @@ class Update:
     object: Digest
     state: Digest
     samples: int
+    """Rows of the chunk, by the manifest: its weight in the average is not its author's to say."""
     loss: float
     metric: float
     seconds: float

@@ -18,7 +18,7 @@ from shoal.core import calls, duties
 from shoal.core.assign import assign
 from shoal.core.auction import Award, Bid, clear
 from shoal.core.codec import CodecError, decode, digest, encode
-from shoal.core.entries import verify_signature
+from shoal.core.entries import BidCommitment, verify_signature
 from shoal.core.ids import Address, short
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
@@ -87,6 +87,8 @@ class Client:
         self._manifest, self._secrets, self._dir = manifest, secrets, dir
         self._me = ledger.address
         self._openings: dict[Address, Bid] = {}
+        self._sealed: dict[Address, BidCommitment | None] = {}
+        """Whose bid on the topic counts: the first that its trainer really signed; None where there is none."""
         self._posted: set[str] = set()
         network.serve(OPENING, self._take_opening)
         network.provide(manifest.document.sha256, document)
@@ -158,7 +160,7 @@ class Client:
             raise MarketError("another task's bid")
         if self._tasklog.log.now_ns <= self._tasklog.log.plan.bid_until * SECOND_NS:
             raise MarketError("too early: bids are opened after the deadline")
-        sealed = self._tasklog.bids.get(bid.trainer)
+        sealed = await self._sealed_bid(bid.trainer)
         if sealed is None or sealed.commitment != bid.commitment(task):
             raise MarketError("this is not the bid that was sealed")
         self._openings[bid.trainer] = bid
@@ -171,7 +173,7 @@ class Client:
         deadline = state.plan.bid_until * SECOND_NS
         if state.now_ns <= deadline:
             return False
-        all_open = set(self._tasklog.bids) <= set(self._openings)
+        all_open = all([who in self._openings or not await self._sealed_bid(who) for who in self._tasklog.bids])
         if not all_open and state.now_ns <= deadline + OPENING_GRACE_S * SECOND_NS:
             return False
         award = await self._clear(state)
@@ -185,6 +187,15 @@ class Client:
         await call(self._tasklog, self._ledger, calls.Award(state.place.task, root, award.unit_price, award.primaries))
         return True
 
+    async def _sealed_bid(self, trainer: Address) -> BidCommitment | None:
+        """Asked for after the deadline, when the log takes no more bids."""
+        if trainer not in self._sealed:
+            key = (await self._ledger.account_state(trainer)).signing_key
+            bids = self._tasklog.bids.get(trainer, ())
+            signed = (bid for bid in bids if verify_signature(key, bid.payload, bid.signature))
+            self._sealed[trainer] = next(signed, None)
+        return self._sealed[trainer]
+
     async def _clear(self, state: State) -> Award | None:
         """The auction over all bids that were sealed in time by registered trainers with enough stake."""
         remembered = self._store.get("awards", state.place.task.hex())
@@ -193,10 +204,7 @@ class Client:
         good = []
         for trainer, bid in self._openings.items():
             account = await self._ledger.account_state(trainer)
-            sealed = self._tasklog.bids[trainer]
-            if not verify_signature(account.signing_key, sealed.payload, sealed.signature):
-                log.warning("a bid with a wrong signature is left out")
-            elif account.free_stake_tinybar < state.plan.stake_per_seat:
+            if account.free_stake_tinybar < state.plan.stake_per_seat:
                 log.warning("a bid without enough free stake is left out")
             else:
                 good.append(bid)

@@ -27,6 +27,7 @@ log = logging.getLogger("shoal.objects")
 
 DOWNLOAD_TIMEOUT_S = 600.0
 STREAM_TIMEOUT_S = 120.0
+OTHERS_TIMEOUT_S = 5.0
 
 
 class TaskObjects:
@@ -262,15 +263,26 @@ class TaskObjects:
     async def _get_object(
         self, state: State, author: Address, object: Digest, slot: str, path: Path, timeout_s: float
     ) -> None:
+        """From its author, from its slot, or from whoever else has it: an author may serve one peer and not another."""
         size = self._slot_bytes(state)
-        key = state.authors[author].signing_key
-        try:
-            await self._network.fetch(self._peer_id_of(key), object, path, max_bytes=size, timeout_s=timeout_s)
-        except (NetworkError, CryptoError) as error:
-            log.info("%s; reading its slot in storage instead", error)
-            if slot not in self._get:
-                raise StorageError(f"no slot {slot!r} in the shared bundle") from error
-            await self._download(self._get[slot], path, object, size)
+        others = [seat.trainer for seat in state.active() if seat.trainer not in (author, self._me)]
+        failure: ShoalError | None = None
+        for who, patience_s in [(author, timeout_s), *((other, OTHERS_TIMEOUT_S) for other in others)]:
+            peer = self._peer_id_of(state.authors[who].signing_key)
+            try:
+                await self._network.fetch(peer, object, path, max_bytes=size, timeout_s=patience_s)
+                return
+            except (NetworkError, CryptoError) as error:
+                failure = failure or error
+            if who == author and slot in self._get:
+                try:
+                    await self._download(self._get[slot], path, object, size)
+                    return
+                except (StorageError, CryptoError) as error:
+                    log.info("%s; asking the others", error)
+        raise StorageError(
+            f"neither its author, nor its slot, nor any trainer has the object {object.hex()[:12]}", code="SHOAL-S12"
+        ) from failure
 
     async def _decrypt(self, secret: bytes, label: bytes, cipher: Path, out: Path, plain: Digest) -> None:
         partial = out.with_suffix(".part")

@@ -17,6 +17,7 @@ from shoal.core.entries import BidCommitment, Entry, Place, make_entry, parse
 from shoal.core.events import TaskCreated
 from shoal.core.fold import Item
 from shoal.core.ids import Address, TaskId, short
+from shoal.core.task import SECOND_NS
 from shoal.core.view import next_link, optimistic
 from shoal.errors import LedgerError, ShoalError, UsageError
 from shoal.ports import Keys, Ledger, LoggedEvent, Message, Network, Store
@@ -57,8 +58,9 @@ class TaskLog:
         if not isinstance(created.event, TaskCreated):
             raise ValueError("a task begins with its TaskCreated event")
         self.log = self.view = fold.begin(place, created.event, created.time_ns)
-        self.bids: dict[Address, BidCommitment] = {}
-        """Sealed bids on the topic before the deadline: the first of each trainer, signature not checked."""
+        self.bids: dict[Address, list[BidCommitment]] = {}
+        """Sealed bids on the topic before the deadline, in order, by who they say that they are of: anyone may write
+        anything, and a signature needs the key that the contract knows, so it is checked by whoever uses them."""
         self._ledger, self._network, self._keys, self._store = ledger, network, keys, store
         self._poll_s = poll_s
         self._pending: dict[bytes, Entry] = {}
@@ -154,8 +156,8 @@ class TaskLog:
             except CodecError:
                 continue  # anyone may write on a topic
             if isinstance(parsed, BidCommitment):
-                if parsed.task == self.place.task and message.time_ns <= self.log.plan.bid_until * 10**9:
-                    self.bids.setdefault(parsed.trainer, parsed)
+                if parsed.task == self.place.task and message.time_ns <= self.log.plan.bid_until * SECOND_NS:
+                    self.bids.setdefault(parsed.trainer, []).append(parsed)
             else:
                 items.append((message.time_ns, 0, Item(message.time_ns, parsed)))
         return [item for _, _, item in sorted(items, key=lambda each: each[:2])]

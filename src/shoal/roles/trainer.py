@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ OPENING = "opening"
 """The request by which a bid is opened to its client."""
 PREFLIGHT_TIMEOUT_S = 120.0
 DOCUMENT_PAUSE_S = 0.3
+HASTE = 3.0
+"""A round has to leave this many times the measured training time of the chunks that are bid for."""
+MIN_AGGREGATE_TIMEOUT_S = 5
 
 EngineOpener = Callable[[Path], AbstractAsyncContextManager[Engine]]
 
@@ -59,6 +63,8 @@ class Offer:
     """Per task; a machine that holds more chunks sees more of the data set."""
     stake_tinybar: int
     """Deposited at registration; every seat locks part of it."""
+    max_penalty_tinybar: int
+    """Most that a no-show may cost; a task that asks for more is left alone."""
 
 
 class Trainer:
@@ -181,6 +187,8 @@ class Trainer:
                 if seated or await self._bid_and_accept(tasklog, engine):
                     await self._hold_seat(tasklog, directory, engine)
             nursery.cancel_scope.cancel()
+        # Nothing of a task that is over, or went to others, stays here: least of all its data.
+        await trio.to_thread.run_sync(lambda: shutil.rmtree(directory, ignore_errors=True))
 
     async def _hold_seat(self, tasklog: TaskLog, directory: Path, engine: Engine) -> None:
         objects = TaskObjects(
@@ -266,13 +274,19 @@ class Trainer:
             return None
         if remembered := self._store.get("bids", task.hex()):
             return parse_opening(remembered)[1]
+        if plan.no_show_penalty > self._offer.max_penalty_tinybar:
+            log.info("task %s punishes a no-show with %s: too much", short(task), format_hbar(plan.no_show_penalty))
+            return None
         report = await engine.preflight(timeout_s=PREFLIGHT_TIMEOUT_S)
         unit_s = float(report["step_s"]) * int(manifest.recipe["local_steps"])
+        units = min(self._offer.max_chunks, plan.chunks, int(manifest.rules.round_timeout_s / (unit_s * HASTE)))
+        if units < 1 or manifest.rules.aggregate_timeout_s < MIN_AGGREGATE_TIMEOUT_S:
+            log.info("task %s leaves too little time for a round", short(task))
+            return None
         price = self._price(unit_s)
         if price > plan.max_unit_price:
             log.info("task %s pays too little: %s a unit", short(task), format_hbar(plan.max_unit_price))
             return None
-        units = min(self._offer.max_chunks, plan.chunks)
         bid = Bid(self._ledger.address, price, units, unit_s, plan.start_until, secrets.token_bytes(32))
         self._store.put("bids", task.hex(), opening(task, bid))
         sealed = make_bid_commitment(self._keys, task, self._ledger.address, bid.commitment(task))

@@ -196,7 +196,7 @@ def test_settling_waits_for_the_window_and_then_everyone_claims_its_own() -> Non
         assert (claim.units, claim.aggregates, claim.no_show) == (leaf.units, leaf.aggregates, leaf.no_show)
         assert verify(leaf.hash(scene.place.task), claim.proof, mark.root(scene.place))
     (for_absent,) = duties.payments(scene.state, scene.client)
-    assert isinstance(for_absent, calls.Claim) and for_absent.trainer == scene.trainers[2] and for_absent.no_show
+    assert isinstance(for_absent, calls.Claim) and for_absent.trainer == scene.trainers[2] and not for_absent.no_show
     scene.take(ev.Claimed(scene.place.task, scene.trainers[2], 0, 0, ZERO, ZERO, Tinybar(9)))
     assert duties.payments(scene.state, scene.client) == duties.payments(scene.state, scene.trainers[2]) == []
 

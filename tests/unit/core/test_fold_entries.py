@@ -172,7 +172,7 @@ def test_only_the_holder_of_a_chunk_delivers_it_for_this_round_and_base() -> Non
     assert refused(scene, scene.trainers[1], "update", scene.update(0))
     assert refused(scene, me, "update", scene.update(0, round=2))
     assert refused(scene, me, "update", scene.update(0, base=digest(b"other")))
-    assert refused(scene, me, "update", scene.update(0, samples=0))
+    assert refused(scene, me, "update", scene.update(99))
     assert refused(scene, me, "update", scene.update(0, loss=float("nan")))
     assert refused(scene, me, "update", scene.update(6))
     scene.train(0)
@@ -238,7 +238,7 @@ def test_what_comes_early_is_bounded_and_forgotten() -> None:
     scene = Scene().running()
     me = scene.trainers[0]
     for number in range(limits.EARLY_STATEMENTS + 5):
-        scene.say(me, "update", scene.update(0) | {"round": 2, "samples": number + 1})
+        scene.say(me, "update", scene.update(0) | {"round": 2, "seconds": float(number)})
     assert len(scene.state.early) == limits.EARLY_STATEMENTS
     assert refused(scene, me, "update", scene.update(0) | {"round": 2 + limits.EARLY_ROUNDS})
     assert len(scene.state.early) == limits.EARLY_STATEMENTS

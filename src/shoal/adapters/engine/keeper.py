@@ -154,7 +154,7 @@ async def _hello(child: Child) -> bytes:
     except replies.Lie:
         raise
     except EngineError as error:
-        hint = "`shoal doctor` tells what this machine lacks"
+        hint = "its last words are in the message; is there enough memory, and is torch installed?"
         raise EngineError(error.message, code="SHOAL-E07", hint=hint) from error
 
 

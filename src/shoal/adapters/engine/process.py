@@ -44,7 +44,9 @@ class Child:
             )
         except OSError as error:
             raise EngineError(
-                f"the training process cannot be started: {error}", code="SHOAL-E07", hint="run `shoal doctor`"
+                f"the training process cannot be started: {error}",
+                code="SHOAL-E07",
+                hint="is the Python installation complete, and may this user start processes?",
             ) from error
         pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
         self._stdin, self._stdout, self._stderr = (

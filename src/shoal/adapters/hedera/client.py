@@ -49,7 +49,7 @@ class HederaLedger:
         self.address = address
         self.contract = settings.contract_id or ""
         self._key, self._mirror, self._abi = key, mirror, abi
-        self._submitter = Submitter(nodes, mirror, settings.operator_id)
+        self._submitter = Submitter(nodes, mirror, settings.operator_id, unsent_s=settings.timeout_s)
         self._topics = TopicReader(mirror)
         self._contract_address = ""
         self._rate: Rate | None = None
@@ -65,7 +65,7 @@ class HederaLedger:
             LedgerUnreachable: the mirror node does not answer.
         """
         settings = settings.complete()
-        async with Mirror.open(settings.mirror_rest) as mirror:
+        async with Mirror.open(settings.mirror_rest, deadline_s=settings.timeout_s) as mirror:
             account = await mirror.get(f"/accounts/{settings.operator_id}")
             if account is None:
                 raise ConfigError(

@@ -19,7 +19,6 @@ log = logging.getLogger("shoal.ledger")
 SECOND_NS = 1_000_000_000
 PAGE_ROWS = 100
 _ATTEMPT_S = 10.0
-_DEADLINE_S = 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
 _MAX_BODY_BYTES = 32 * 1024 * 1024
 _MAX_PAGES = 100_000
@@ -59,21 +58,22 @@ def between(after_ns: int, until_ns: int) -> list[tuple[str, str]]:
 
 
 class Mirror:
-    """One mirror node. Every method raises LedgerUnreachable after its deadline of 30 s."""
+    """One mirror node. Every method raises LedgerUnreachable after its deadline."""
 
-    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, http: httpx.AsyncClient, deadline_s: float) -> None:
         self._url = url.rstrip("/")
         self._http = http
+        self._deadline_s = deadline_s
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Mirror]:
+    async def open(cls, url: str, *, deadline_s: float = 30.0) -> AsyncIterator[Mirror]:
         """A mirror with its own pool of connections that are kept alive."""
         local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
         limits = httpx.Limits(max_connections=8, max_keepalive_connections=4)
         # A proxy from the environment never stands between a machine and itself.
         async with httpx.AsyncClient(timeout=_ATTEMPT_S, limits=limits, trust_env=not local) as http:
-            yield cls(url, http)
+            yield cls(url, http, deadline_s)
 
     # ---------------------------------------------------------------- requests
 
@@ -96,7 +96,7 @@ class Mirror:
     async def eventually(self, path: str) -> dict[str, Any] | None:
         """As `get`, for what has consensus already: waits until the mirror has caught up; None when it does not."""
         pause_s, body = _FIRST_PAUSE_S, None
-        with trio.move_on_after(_DEADLINE_S):
+        with trio.move_on_after(self._deadline_s):
             while (body := await self.get(path)) is None:
                 await trio.sleep(pause_s)
                 pause_s = min(2 * pause_s, 1.0)
@@ -131,7 +131,7 @@ class Mirror:
         pause_s, problem = _FIRST_PAUSE_S, "no answer"
         if not more.get("params"):
             more.pop("params", None)
-        with trio.move_on_after(_DEADLINE_S):
+        with trio.move_on_after(self._deadline_s):
             while True:
                 try:
                     status, raw = await self._once(method, self._url + target, more)

@@ -43,11 +43,12 @@ class LedgerSettings:
         mirror_rest: URL of the mirror node.
         operator_key: DER in hex, or 32 bytes in hex, best with its type: `ed25519:...` or `ecdsa:...`.
         contract_id: the market; None before it is deployed.
+        timeout_s: how long a node or a mirror that does not answer is waited for, before anything was sent.
 
     >>> LedgerSettings("testnet", operator_id="0.0.5", operator_key="secret").complete().mirror_rest
     'https://testnet.mirrornode.hedera.com'
     >>> LedgerSettings("testnet", operator_id="0.0.5", operator_key="secret")  # doctest: +ELLIPSIS
-    LedgerSettings(network='testnet', ... operator_id='0.0.5', contract_id=None)
+    LedgerSettings(network='testnet', ... operator_id='0.0.5', contract_id=None, timeout_s=30.0)
     """
 
     network: Literal["devnet", "solo", "testnet", "mainnet"]
@@ -58,6 +59,7 @@ class LedgerSettings:
     operator_id: str = ""
     operator_key: str = field(default="", repr=False)
     contract_id: str | None = None
+    timeout_s: float = 30.0
 
     def complete(self) -> LedgerSettings:
         """With the presets of the network where nothing was given, and checked.

@@ -27,7 +27,6 @@ log = logging.getLogger("shoal.ledger")
 VALID_S = 120
 _BACKDATE_NS, _JITTER_NS = 5 * SECOND_NS, 3 * SECOND_NS
 _NODES_PER_TRANSACTION = 5
-_UNSENT_DEADLINE_S = 30.0
 _FINAL_S = VALID_S + 40.0
 """When even the mirror could not tell by then what became of a transaction that may have been sent."""
 _ASK_FOR_S = 5.0
@@ -97,8 +96,9 @@ class Submitter:
     120 s in which the transaction is valid: then it has happened or never will.
     """
 
-    def __init__(self, nodes: Nodes, mirror: Mirror, account: str) -> None:
+    def __init__(self, nodes: Nodes, mirror: Mirror, account: str, *, unsent_s: float) -> None:
         self._nodes, self._mirror, self.ids = nodes, mirror, Ids(account)
+        self._unsent_s = unsent_s
 
     async def run(self, make: Make, *, cap_tinybar: int, identity: Any = None, signers: Sequence[Any] = ()) -> Landed:
         """Send until it has consensus.
@@ -142,14 +142,16 @@ class Submitter:
                 made.sign(key)
             return made
 
-        return await _Sending(self._nodes, self._mirror, await self._nodes.run(prepare), identity).finish()
+        signed = await self._nodes.run(prepare)
+        return await _Sending(self._nodes, self._mirror, signed, identity, self._unsent_s).finish()
 
 
 class _Sending:
     """The life of one signed transaction."""
 
-    def __init__(self, nodes: Nodes, mirror: Mirror, signed: Any, identity: Any) -> None:
+    def __init__(self, nodes: Nodes, mirror: Mirror, signed: Any, identity: Any, unsent_s: float) -> None:
         self._nodes, self._mirror, self._signed, self._id = nodes, mirror, signed, identity
+        self._unsent_s = unsent_s
         self._name = mirror_id(identity)
         self._ends_ns = _start_ns(identity) + VALID_S * SECOND_NS
         self._begun_s = trio.current_time()
@@ -224,7 +226,7 @@ class _Sending:
         """None while it may still be learnt what happened; raises once nothing happened, or nobody can tell."""
         elapsed_s = trio.current_time() - self._begun_s
         if not self._maybe_sent:
-            if elapsed_s > _UNSENT_DEADLINE_S:
+            if elapsed_s > self._unsent_s:
                 if self._problem in _BUSY:
                     raise _busy(self._problem)
                 raise _unreachable(self._problem, "nothing was sent")
