@@ -84,7 +84,10 @@ async def make_quote(what: Purchase) -> Quote:
         ) from error
     except ValueError as error:
         raise UsageError(
-            str(error), code="SHOAL-U06", hint="there can be no more trainers than chunks", money="nothing was spent"
+            str(error),
+            code="SHOAL-U06",
+            hint="no more trainers than chunks, at most 256 of either; many rounds of many chunks are several tasks",
+            money="nothing was spent",
         ) from error
 
 

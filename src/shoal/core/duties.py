@@ -15,6 +15,10 @@ from shoal.core.task import SECOND_NS, Checkpoint, Mark, Phase, State, Update
 
 TURN_S = 3
 """Calls that anyone may make are made by one after the other, this far apart."""
+CLAIM_PERIOD_S = 30 * 24 * 3600
+"""As in the contract: then what nobody claimed can be given back."""
+PATIENCE_S = 15
+"""After so long the client claims for those that do not: a trainer that died would else leave a task open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ def payments(log: State, me: Address) -> list[calls.Call]:
     elif log.phase in (Phase.RUNNING, Phase.FINISHED) and _my_turn(log, me, plan.end_by):
         due.append(calls.Expire(task))
     elif log.phase is Phase.SETTLED:
+        if _my_turn(log, me, log.settled_ns // SECOND_NS + CLAIM_PERIOD_S):
+            return [calls.Expire(task)]
         due += [claim for leaf in _owed(log, me) if (claim := claim_for(log, leaf)) is not None]
     elif log.phase.over:
         due += [calls.Release(task, trainer) for trainer in _owed(log, me)]
@@ -123,7 +129,7 @@ def settled_mark(log: State) -> Mark | None:
 
 def checkpoint_vote(log: State, me: Address, mark: Mark) -> calls.ConfirmCheckpoint | None:
     """The vote for a mark, unless it is cast already, or no longer needed."""
-    if log.phase not in (Phase.RUNNING, Phase.FINISHED) or mark.round <= log.progress_round:
+    if log.phase not in (Phase.RUNNING, Phase.FINISHED) or not log.progress_round < mark.round or _is_late(log):
         return None
     if log.voted(me, mark.subject()) or log.mark_of(mark.round) != mark:
         return None
@@ -135,7 +141,9 @@ def checkpoint_vote(log: State, me: Address, mark: Mark) -> calls.ConfirmCheckpo
 def result_vote(log: State, me: Address) -> calls.PublishResult | calls.ConfirmResult | None:
     """The vote for the posted result: its author publishes, others confirm, or publish if the author does not."""
     mark, note = log.final, log.result
-    if log.phase is not Phase.FINISHED or mark is None or note is None or log.voted(me, mark.subject(note.object)):
+    if log.phase is not Phase.FINISHED or mark is None or note is None or _is_late(log):
+        return None
+    if log.voted(me, mark.subject(note.object)):
         return None
     fields = (
         log.place.task,
@@ -153,6 +161,11 @@ def result_vote(log: State, me: Address) -> calls.PublishResult | calls.ConfirmR
     return None
 
 
+def _is_late(log: State) -> bool:
+    """The contract takes no votes any more; only the calls that end the task are left."""
+    return log.now_ns > log.plan.end_by * SECOND_NS
+
+
 def unit_seed(task: TaskId, round: int, chunk: int) -> int:
     """The seed of a work unit: whoever trains it, and whoever checks it, draws the same numbers (63 bits)."""
     text = b"shoal/unit/1" + task + round.to_bytes(4, "big") + chunk.to_bytes(4, "big")
@@ -160,10 +173,11 @@ def unit_seed(task: TaskId, round: int, chunk: int) -> int:
 
 
 def _owed(log: State, me: Address) -> list[Address]:
-    """Whose claim `me` makes: its own; the client also those of the absent, whose stake nobody else would free."""
+    """Whose claim `me` makes: its own; the client also those of the absent, and after a while everybody's."""
     mine = [seat.trainer for seat in log.seats if seat.trainer == me]
     if me == log.client and settled_mark(log):
-        mine += [seat.trainer for seat in log.seats if seat.lost or not seat.ready]
+        late = log.now_ns > log.settled_ns + PATIENCE_S * SECOND_NS
+        mine += [seat.trainer for seat in log.seats if late or seat.lost or not seat.ready]
     return [trainer for trainer in mine if trainer not in log.claims]
 
 

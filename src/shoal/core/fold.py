@@ -76,14 +76,17 @@ def next_deadline(state: State) -> int | None:
 
 
 def _expire_turn(state: State) -> State:
-    """Whoever was waited for has lost its seat; the wait starts anew for whoever comes next."""
-    if state.phase is Phase.RUNNING and (missing := state.waiting_for()):
+    """Whoever was waited for has lost its seat, or its turn to publish; the wait starts anew for whoever comes next."""
+    if state.phase is Phase.FINISHED:
+        # The credits stand already, and nobody is missed: a seat lost now would only be missing in the quorum.
+        return replace(state, publishers=state.publishers + 1, turn_ns=state.now_ns, result=None)
+    if missing := state.waiting_for():
         late = {seat.trainer for chunk in missing if (seat := state.holder(chunk))}
         reason = f"no update in round {state.round}"
     else:
         aggregator = state.aggregator()
         late = {aggregator.trainer} if aggregator else set()
-        reason = f"no aggregate in round {state.round}" if state.phase is Phase.RUNNING else "result not confirmed"
+        reason = f"no aggregate in round {state.round}"
     seats = tuple(replace(seat, lost=reason) if seat.trainer in late else seat for seat in state.seats)
-    state = replace(state, seats=seats, turn_ns=state.now_ns, result=None)
+    state = replace(state, seats=seats, turn_ns=state.now_ns)
     return fold_entries.hear_early(fold_entries.end_if_nothing_left(state))

@@ -140,7 +140,8 @@ def _assign(state: State, author: Address, body: Mapping[str, Any]) -> State:
     ):
         return state
     for index, seat in enumerate(state.seats):
-        if sum(each.primary == index for each in holders) > seat.units:
+        primaries, backups = (sum(each == index for each in side) for side in zip(*map(_sides, holders), strict=True))
+        if max(primaries, backups) > seat.units:
             return state
     return replace(state, holders=holders)
 
@@ -149,7 +150,7 @@ def _envelope(state: State, author: Address, body: Mapping[str, Any]) -> State:
     if author != state.client or state.phase is not Phase.AWARDED:
         return state
     to, sealed = Address(_bytes(body["to"], 20)), _bytes(body["sealed"])
-    if state.seat_of(to) is None or len(sealed) > limits.ENVELOPE_BYTES:
+    if state.seat_of(to) is None or to in state.envelopes or len(sealed) > limits.ENVELOPE_BYTES:
         return state
     return replace(state, envelopes={**state.envelopes, to: sealed})
 
@@ -253,7 +254,7 @@ def _result(state: State, author: Address, body: Mapping[str, Any]) -> State:
     if len(envelope) > limits.ENVELOPE_BYTES:
         return state
     note = ResultNote(author, Digest(_bytes(body["object"], 32)), envelope)
-    return replace(state, result=note, turn_ns=state.now_ns)
+    return replace(state, result=note, notes={**state.notes, note.object: note}, turn_ns=state.now_ns)
 
 
 _EARLY_KINDS = ("update", "void", "checkpoint", "result")
@@ -305,6 +306,10 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("expected a finite number")
     return float(value)
+
+
+def _sides(holders: Holders) -> tuple[int | None, int | None]:
+    return holders.primary, holders.backup
 
 
 def _score(value: Any) -> float:

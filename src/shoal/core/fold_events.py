@@ -31,7 +31,7 @@ def take(state: State, event: ev.Event) -> State:
         case ev.ResultConfirmed():
             return replace(state, phase=Phase.SETTLING, confirmed=event)
         case ev.Settled():
-            return replace(state, phase=Phase.SETTLED, settled=event, refunded=event.refunded)
+            return replace(state, phase=Phase.SETTLED, settled=event, settled_ns=state.now_ns, refunded=event.refunded)
         case ev.Claimed():
             claim = Claim(event.paid, event.stake_returned, event.penalty)
             return replace(state, claims={**state.claims, event.trainer: claim})

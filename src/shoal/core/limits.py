@@ -19,6 +19,9 @@ UNITS = 2**31 - 1
 TASK_LIFE_S = 7 * 24 * 3600
 """Presigned URLs live 7 days at most, so a task may not live longer."""
 
+SLOTS = 24_000
+"""Upload slots of a task: their URLs fit one bundle."""
+
 # What one author may put into one task's log: entries past these are skipped by the fold, not stored.
 AUTHOR_ENTRIES = 4_096
 AUTHOR_BYTES = 8 * MIB

@@ -29,6 +29,10 @@ class BudgetTooSmall(ValueError):
         self.needed = Tinybar(needed)
 
 
+class TooLarge(ValueError):
+    """More entries or upload slots than one task can have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How long each stage may take, in seconds of consensus time."""
@@ -80,6 +84,9 @@ def quote(
     if not 1 <= trainers <= min(chunks, limits.SEATS) or not 1 <= rounds <= limits.ROUNDS or chunks > limits.CHUNKS:
         raise ValueError(f"{trainers} trainers, {chunks} chunks, {rounds} rounds: out of bounds")
     units = chunks * rounds
+    held = -(-chunks // trainers) * (2 if trainers > 1 else 1)
+    if rounds * (held + 1) + trainers > limits.AUTHOR_ENTRIES or rounds * (2 * chunks + trainers) > limits.SLOTS:
+        raise TooLarge(f"{chunks} chunks x {rounds} rounds are more than one task can hold")
     if budget is None:
         unit_price = int(DEFAULT_UNIT_TINYBAR)
         aggregate_price = unit_price // AGGREGATE_SHARE

@@ -213,10 +213,16 @@ class State:
     progress_round: int = 0
     progress_root: bytes = b""
     result: ResultNote | None = None
+    """The one that is to be confirmed now."""
+    notes: Mapping[Digest, ResultNote] = field(default_factory=dict)
+    """Every result that was posted, by its object: a quorum may confirm one whose author's turn is over."""
+    publishers: int = 0
+    """How many have had their turn to publish and were not confirmed in time."""
     published: frozenset[bytes] = frozenset()
     """Result objects that somebody published on chain."""
     confirmed: ResultConfirmed | None = None
     settled: Settled | None = None
+    settled_ns: int = 0
     claims: Mapping[Address, Claim] = field(default_factory=dict)
     refunded: Tinybar = ZERO
     compensation: Tinybar = ZERO
@@ -258,7 +264,7 @@ class State:
     def aggregator(self) -> Seat | None:
         """Whose duty the present aggregate, or the publication of the result, is: it rotates by rule."""
         active = self.active()
-        return active[self.round % len(active)] if active else None
+        return active[(self.round + self.publishers) % len(active)] if active else None
 
     def mark_of(self, round: int) -> Mark | None:
         return next((mark for mark in self.marks if mark.round == round), None)

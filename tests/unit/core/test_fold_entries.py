@@ -146,7 +146,8 @@ def test_nobody_is_assigned_more_than_it_bid_for() -> None:
     for trainer, units in zip(scene.trainers, (1, 1, 6), strict=True):
         scene.take(ev.Accepted(scene.place.task, trainer, scene.key(trainer), bytes(32), units, 0))
     assert refused(scene, scene.client, "assign", {"holders": [[0, 1], [0, 1], [1, 0], [2, 1], [2, 1], [2, 1]]})
-    scene.say(scene.client, "assign", {"holders": [[0, 1], [1, 0], [2, 1], [2, 1], [2, 1], [None, None]]})
+    assert refused(scene, scene.client, "assign", {"holders": [[0, 1], [1, 0], [2, 1], [2, 1], [2, 1], [None, None]]})
+    scene.say(scene.client, "assign", {"holders": [[0, 2], [1, 0], [2, 1], [2, None], [2, None], [None, None]]})
     assert len(scene.state.holders) == 6
 
 
@@ -160,6 +161,7 @@ def test_only_the_client_assembles() -> None:
         scene, scene.client, "envelope", {"to": scene.trainers[1], "sealed": b"x" * (limits.ENVELOPE_BYTES + 1)}
     )
     scene.say(scene.client, "envelope", {"to": scene.trainers[1], "sealed": b"x"})
+    assert refused(scene, scene.client, "envelope", {"to": scene.trainers[1], "sealed": b"another"})
     assert scene.state.envelopes == {scene.trainers[1]: b"x"}
 
 
