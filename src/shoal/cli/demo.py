@@ -246,12 +246,13 @@ def _show(report: Mapping[str, Any], outcome: Outcome) -> None:
 
 def _ledger_table(books: Books) -> Table:
     table = Table(title="the ledger, in HBAR", title_justify="left")
-    for name in ("account", "", "before", "to contract", "from contract", "Hedera's fees", "after", "held in contract"):
-        table.add_column(name, justify="left" if name in ("account", "") else "right", no_wrap=True)
+    table.add_column("account", overflow="fold")
+    for name in ("before", "to contract", "from contract", "fees", "after", "held in contract"):
+        table.add_column(name, justify="right", overflow="fold")
 
     def add(row: Row, *numbers: int | None) -> None:
         texts = ("" if number is None else format_hbar(number).removesuffix(" ℏ") for number in numbers)
-        table.add_row(row.account, row.name, *texts)
+        table.add_row(f"{row.name} {row.account}", *texts)
 
     for row in books.rows:
         add(row, row.before, -row.sent, row.received, -row.fees, row.after, row.held)

@@ -86,7 +86,7 @@ async def make_quote(what: Purchase) -> Quote:
         raise UsageError(
             str(error),
             code="SHOAL-U06",
-            hint="no more trainers than chunks, at most 256 of either; many rounds of many chunks are several tasks",
+            hint="no more trainers than chunks, at most 256; many rounds of many chunks are several tasks",
             money="nothing was spent",
         ) from error
 

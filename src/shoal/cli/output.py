@@ -18,7 +18,7 @@ from shoal.errors import ShoalError
 T = TypeVar("T")
 
 stderr = Console(stderr=True, highlight=False)
-stdout = Console(highlight=False)
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 INTERRUPTED = 130
 
 

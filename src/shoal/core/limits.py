@@ -19,6 +19,8 @@ UNITS = 2**31 - 1
 TASK_LIFE_S = 7 * 24 * 3600
 """Presigned URLs live 7 days at most, so a task may not live longer."""
 
+BIDS = 10_000
+"""Sealed bids kept for one task; anyone may write them, at the price of a message each."""
 SLOTS = 24_000
 """Upload slots of a task: their URLs fit one bundle."""
 

@@ -82,9 +82,18 @@ class Bundle:
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CodecError("not a trainer's bundle") from error
+        pairs = [*bundle.chunks.values(), bundle.validation]
+        texts = [bundle.initial, *(text for pair in pairs for text in pair)]
         if not isinstance(bundle.secret, bytes) or len(bundle.secret) != 32 or not _texts(bundle.put):
             raise CodecError("not a trainer's bundle")
+        if not all(isinstance(text, str) for text in texts) or not all(isinstance(key, int) for key in bundle.chunks):
+            raise CodecError("not a trainer's bundle")
         return bundle
+
+    def serves(self, state: State, seat: int) -> bool:
+        """Whether everything that this seat may ever need is in it."""
+        held = {c for c, holders in enumerate(state.holders) if seat in (holders.primary, holders.backup)}
+        return self.chunks.keys() >= held and self.put.keys() >= set(slots_of(state, seat))
 
 
 def encode_shared(get: Mapping[str, str]) -> bytes:

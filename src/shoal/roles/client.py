@@ -98,9 +98,16 @@ class Client:
         """Until the task is over and nothing is owed to the client any more."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._announce)
-            await self._drive(lambda state: state.phase.over and not duties.payments(state, self._me))
+            await self._drive(self._is_closed)
             nursery.cancel_scope.cancel()
         await withdraw(self._ledger)
+
+    def _is_closed(self, state: State) -> bool:
+        """Whether all is paid: the client waits for the others' claims, and makes those that do not come."""
+        if not state.phase.over or duties.payments(state, self._me):
+            return False
+        claimable = state.phase is Phase.SETTLED and duties.settled_mark(state) is not None
+        return not claimable or state.claims.keys() >= {seat.trainer for seat in state.seats}
 
     async def run_until_started(self) -> None:
         """Until the client may go offline, or the task is over."""
@@ -160,8 +167,11 @@ class Client:
             raise MarketError("another task's bid")
         if self._tasklog.log.now_ns <= self._tasklog.log.plan.bid_until * SECOND_NS:
             raise MarketError("too early: bids are opened after the deadline")
+        commitment = bid.commitment(task)
+        if all(each.commitment != commitment for each in self._tasklog.bids.get(bid.trainer, ())):
+            raise MarketError("this is not a bid that was sealed")
         sealed = await self._sealed_bid(bid.trainer)
-        if sealed is None or sealed.commitment != bid.commitment(task):
+        if sealed is None or sealed.commitment != commitment:
             raise MarketError("this is not the bid that was sealed")
         self._openings[bid.trainer] = bid
         return b"seen"
@@ -173,7 +183,7 @@ class Client:
         deadline = state.plan.bid_until * SECOND_NS
         if state.now_ns <= deadline:
             return False
-        all_open = all([who in self._openings or not await self._sealed_bid(who) for who in self._tasklog.bids])
+        all_open = self._tasklog.bids.keys() <= self._openings.keys()
         if not all_open and state.now_ns <= deadline + OPENING_GRACE_S * SECOND_NS:
             return False
         award = await self._clear(state)
@@ -202,7 +212,7 @@ class Client:
         if remembered is not None:
             return _decode_award(remembered)
         good = []
-        for trainer, bid in self._openings.items():
+        for trainer, bid in list(self._openings.items()):
             account = await self._ledger.account_state(trainer)
             if account.free_stake_tinybar < state.plan.stake_per_seat:
                 log.warning("a bid without enough free stake is left out")

@@ -26,7 +26,6 @@ from shoal.roles import bundle as b
 log = logging.getLogger("shoal.objects")
 
 DOWNLOAD_TIMEOUT_S = 600.0
-STREAM_TIMEOUT_S = 120.0
 OTHERS_TIMEOUT_S = 5.0
 
 
@@ -85,7 +84,10 @@ class TaskObjects:
                 self._get = b.decode_shared(plain.read_bytes())
                 plain.unlink()
             except CodecError as error:
-                raise CryptoError(f"the client's envelope is of no use: {error}") from error
+                raise CryptoError(f"the client's envelope is of no use: {error}", code="SHOAL-K11") from error
+            seat = self._seat(state)
+            if not own.serves(state, seat) or not self._get.keys() >= set(b.slots_of(state, seat)):
+                raise CryptoError("the client's envelope lacks a chunk or a slot", code="SHOAL-K11")
             await self._get_inputs(state, own)
             self._bundle = own
 
@@ -147,7 +149,9 @@ class TaskObjects:
             found: Mapping[str, Any] = json.loads(note.read_text())
             return found
         report = dict(await make())
-        note.write_text(json.dumps(report))
+        partial = note.with_suffix(".part")
+        partial.write_text(json.dumps(report))
+        partial.replace(note)
         return report
 
     # ------------------------------------------------------------ delivering
@@ -168,7 +172,7 @@ class TaskObjects:
         own = self._opened()
         name = await self.checkpoint(state, state.checkpoints[mark.round])
         slot = b.result_slot(self._seat(state))
-        digest = await self._deliver(state, slot, b.RESULT_LABEL, self._job / name)
+        digest = await self._deliver(state, slot, b.RESULT_LABEL, self._job / name, must=True)
         key = seal.derive_key(own.secret, b.RESULT_LABEL)
         content = encode({"url": self._get[slot], "object": digest, "key": key, "state": mark.checkpoint})
         return ResultNote(self._me, digest, seal.seal(content, [state.client_recipient]))
@@ -188,11 +192,28 @@ class TaskObjects:
         out.unlink()
         return True
 
-    async def _deliver(self, state: State, slot: str, label: bytes, plain: Path) -> Digest:
+    async def _deliver(self, state: State, slot: str, label: bytes, plain: Path, *, must: bool = False) -> Digest:
+        """Offer an object by stream and put it into its slot.
+
+        Args:
+            must: whether a slot that does not take it is an error. It is not for what peers can fetch from here: the
+                slots are the client's, and a client must not be able to silence a trainer by a bad one.
+        """
         path, digest = await self._encrypt(state, label, plain)
         self._network.provide(digest, path)
-        await self._transfer.upload(self._opened().put[slot], path, timeout_s=DOWNLOAD_TIMEOUT_S)
+        try:
+            await self._transfer.upload(self._opened().put[slot], path, timeout_s=self._patience_s(state))
+        except StorageError as error:
+            if must:
+                raise
+            log.warning("%s is not in its slot, only here: %s", label.decode(), error)
         return digest
+
+    def _patience_s(self, state: State) -> float:
+        """For one transfer: a part of what the rules leave for a turn."""
+        assert state.manifest is not None, "a running task has its manifest"
+        rules = state.manifest.rules
+        return max(2.0, min(rules.round_timeout_s, rules.aggregate_timeout_s) / 4)
 
     async def _encrypt(self, state: State, label: bytes, plain: Path) -> tuple[Path, Digest]:
         """The object of a slot: encrypted the same by everyone who has the same bytes, padded to the slot."""
@@ -221,7 +242,7 @@ class TaskObjects:
             slot = "" if seat is None else b.checkpoint_slot(checkpoint.round, seat)
             await self._fetch(
                 state, checkpoint.author, checkpoint.object, slot, b.checkpoint_label(checkpoint.round), name,
-                checkpoint.state, STREAM_TIMEOUT_S,
+                checkpoint.state, self._patience_s(state),
             )  # fmt: skip
         return name
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -31,14 +30,6 @@ AGGREGATE_TIMEOUT_S = 600.0
 TRAIN_TRIES = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Recomputed:
-    """What this node found when it made a checkpoint itself."""
-
-    state: bytes
-    included: tuple[int, ...]
-
-
 class SeatHolder:
     """Does what the task's state asks of this trainer until it is paid or lost its seat.
 
@@ -51,7 +42,8 @@ class SeatHolder:
     def __init__(self, tasklog: TaskLog, *, ledger: Ledger, engine: Engine, objects: TaskObjects) -> None:
         self._tasklog, self._ledger, self._engine, self._objects = tasklog, ledger, engine, objects
         self._me = ledger.address
-        self._verified: dict[int, bool] = {0: True}
+        self._made: dict[int, tuple[bytes, tuple[int, ...]]] = {}
+        """Round -> weights and inputs, as this node made them itself."""
         self._failures: Counter[tuple[int, int]] = Counter()
 
     async def run(self) -> None:
@@ -75,6 +67,9 @@ class SeatHolder:
                 log.warning("task %s: %s", short(self._tasklog.place.task), error)
                 await trio.sleep(pause)
                 pause = min(pause * 2, 10.0)
+            except Exception:  # a fault of this program must not take the other duties of the seat with it
+                log.exception("task %s: a duty failed", short(self._tasklog.place.task))
+                await trio.sleep(10.0)
 
     # ------------------------------------------------------------ work
 
@@ -86,6 +81,8 @@ class SeatHolder:
             return False
         match todo[0]:
             case GetReady(envelope):
+                if todo[0] not in duties.work(self._tasklog.log, self._me):
+                    return False  # `ready` is money: what it answers has to be in the log
                 await self._get_ready(envelope)
             case TrainChunk() as duty:
                 await self._train(view, duty)
@@ -118,7 +115,7 @@ class SeatHolder:
         except (EngineError, ModelError, DataError) as error:
             await self._give_up(duty, error)
             return
-        if (duty.round, duty.base) != (self._tasklog.view.round, self._tasklog.view.base):
+        if not self._still_asked(duty.round, duty.base):
             return  # the view was rolled back, or went on without this update
         object_hash = await self._objects.deliver_update(view, duty.round, duty.chunk, out)
         body = {
@@ -152,9 +149,13 @@ class SeatHolder:
         if not certain and self._failures[duty.round, duty.chunk] < TRAIN_TRIES:
             raise error
         log.warning("task %s round %d chunk %d: %s", short(self._tasklog.place.task), duty.round, duty.chunk, error)
-        if (duty.round, duty.base) == (self._tasklog.view.round, self._tasklog.view.base):
+        if self._still_asked(duty.round, duty.base):
             body = {"round": duty.round, "chunk": duty.chunk, "base": duty.base.state, "reason": error.code}
             await self._tasklog.post(self._me, "void", body)
+
+    def _still_asked(self, round: int, base: Checkpoint) -> bool:
+        view = self._tasklog.view
+        return (view.round, view.base.state) == (round, base.state)
 
     async def _make_checkpoint(self, view: State, duty: MakeCheckpoint) -> None:
         await self._ensure_open(view)
@@ -165,7 +166,7 @@ class SeatHolder:
         state = bytes.fromhex(report["sha256"])
         score = await self._score(self._objects.checkpoint_name(duty.round, state))
         object_hash = await self._objects.deliver_checkpoint(view, duty.round, state)
-        if (duty.round, duty.base) != (self._tasklog.view.round, self._tasklog.view.base):
+        if not self._still_asked(duty.round, duty.base):
             return
         rejected = [[int(chunk), str(reason)[:200]] for chunk, reason in sorted(report["rejected"].items())]
         body = {
@@ -179,7 +180,7 @@ class SeatHolder:
             "metric": score["metric"],
         }
         await self._tasklog.post(self._me, "checkpoint", body)
-        self._verified[duty.round] = True
+        self._made[duty.round] = (state, tuple(report["included"]))
         log.info("task %s round %d: checkpoint %s", short(view.place.task), duty.round, state.hex()[:12])
 
     async def _fetch_all(self, view: State, updates: tuple[Update, ...], timeout_s: float) -> list[int]:
@@ -254,16 +255,18 @@ class SeatHolder:
         """Recompute the next checkpoint of the log that nobody here has recomputed yet."""
         state = self._tasklog.log
         seat = state.seat_of(self._me)
-        if seat is None or not seat.active or state.phase not in (Phase.RUNNING, Phase.FINISHED):
+        if seat is None or not seat.ready or state.phase not in (Phase.RUNNING, Phase.FINISHED):
             return False
         await self._ensure_open(state)
         for checkpoint in state.checkpoints[1:]:
-            if checkpoint.round not in self._verified:
-                self._verified[checkpoint.round] = await self._recompute(state, checkpoint)
+            if checkpoint.round not in self._made:
+                self._made[checkpoint.round] = await self._recompute(state, checkpoint)
+                if not self._is_right(checkpoint):
+                    log.error("task %s round %d: the checkpoint is WRONG", short(state.place.task), checkpoint.round)
                 return True
         return False
 
-    async def _recompute(self, state: State, checkpoint: Checkpoint) -> bool:
+    async def _recompute(self, state: State, checkpoint: Checkpoint) -> tuple[bytes, tuple[int, ...]]:
         base = state.checkpoints[checkpoint.round - 1]
         absent = [chunk for chunk, reason in checkpoint.rejected if reason == "not in its slot"]
         wanted = tuple(update for update in checkpoint.updates if update.chunk not in absent)
@@ -271,14 +274,14 @@ class SeatHolder:
             if not await self._objects.fetch_update(state, update, timeout_s=60.0):
                 raise ShoalError(f"round {checkpoint.round}: the update of chunk {update.chunk} cannot be had")
         report = await self._aggregate(state, base, wanted, [], checkpoint.round)
-        right = bytes.fromhex(report["sha256"]) == checkpoint.state
-        right = right and tuple(report["included"]) == checkpoint.included
-        if not right:
-            log.error("task %s round %d: the checkpoint is WRONG", short(state.place.task), checkpoint.round)
-        return right
+        return bytes.fromhex(report["sha256"]), tuple(report["included"])
 
-    def _verified_up_to(self, round: int) -> bool:
-        return all(self._verified.get(each, False) for each in range(round + 1))
+    def _is_right(self, checkpoint: Checkpoint) -> bool:
+        """Whether this node made the very same: one of its own, made ahead of the log, may not be what the log took."""
+        return self._made.get(checkpoint.round) == (checkpoint.state, checkpoint.included)
+
+    def _verified_up_to(self, state: State, round: int) -> bool:
+        return all(self._is_right(checkpoint) for checkpoint in state.checkpoints[1 : round + 1])
 
     # ------------------------------------------------------------ money
 
@@ -297,20 +300,24 @@ class SeatHolder:
                 log.warning("task %s: %s", short(state.place.task), error)
                 await trio.sleep(pause)
                 pause = min(pause * 2, 10.0)
+            except Exception:
+                log.exception("task %s: a payment failed", short(state.place.task))
+                await trio.sleep(10.0)
             if self._tasklog.log is state:
                 await change.wait()
 
     async def _vote(self, state: State) -> bool:
         seat = state.seat_of(self._me)
-        if seat is None or not seat.active:
-            return False
+        if seat is None or not seat.ready:
+            return False  # who lost its seat has a vote still: the quorum counts all that accepted
         for mark in state.marks:
-            if mark is state.final or not self._verified_up_to(mark.round):
-                continue  # the final mark is confirmed with the result
+            if mark.round == 0 or not self._verified_up_to(state, mark.round):
+                continue
+            # The final mark too: else a client that lets no result be stored would owe nothing.
             if vote := duties.checkpoint_vote(state, self._me, mark):
                 await call(self._tasklog, self._ledger, vote)
                 return True
-        if state.final and state.result and self._verified_up_to(state.final.round):
+        if state.final and state.result and self._verified_up_to(state, state.final.round):
             ballot = duties.result_vote(state, self._me)
             if ballot and await self._objects.check_result(state, state.final, state.result):
                 await call(self._tasklog, self._ledger, ballot)

@@ -61,6 +61,7 @@ class TaskLog:
         self.bids: dict[Address, list[BidCommitment]] = {}
         """Sealed bids on the topic before the deadline, in order, by who they say that they are of: anyone may write
         anything, and a signature needs the key that the contract knows, so it is checked by whoever uses them."""
+        self._bids_heard = 0
         self._ledger, self._network, self._keys, self._store = ledger, network, keys, store
         self._poll_s = poll_s
         self._pending: dict[bytes, Entry] = {}
@@ -156,7 +157,9 @@ class TaskLog:
             except CodecError:
                 continue  # anyone may write on a topic
             if isinstance(parsed, BidCommitment):
-                if parsed.task == self.place.task and message.time_ns <= self.log.plan.bid_until * SECOND_NS:
+                in_time = message.time_ns <= self.log.plan.bid_until * SECOND_NS
+                if parsed.task == self.place.task and in_time and self._bids_heard < limits.BIDS:
+                    self._bids_heard += 1
                     self.bids.setdefault(parsed.trainer, []).append(parsed)
             else:
                 items.append((message.time_ns, 0, Item(message.time_ns, parsed)))
@@ -200,6 +203,7 @@ class TaskLog:
             and author.sequence <= entry.sequence < author.sequence + AHEAD
             and entry.hash not in self._pending
             and len(self._pending) < PENDING_ENTRIES
+            and sum(each.author == entry.author for each in self._pending.values()) < AHEAD
             and entry.signed_by(author.signing_key)
         )
 

@@ -10,7 +10,7 @@ import math
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ from shoal.core.ids import Address, TaskId, short
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
 from shoal.core.money import TINYBAR_PER_HBAR, Tinybar, format_hbar
-from shoal.core.task import SECOND_NS, Phase
+from shoal.core.task import SECOND_NS, Phase, State
 from shoal.errors import CallReverted, LedgerError, MarketError, NetworkError, ShoalError
 from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Transfer
-from shoal.roles.closing import withdraw
+from shoal.roles.closing import close
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
 from shoal.roles.tasklog import TaskLog
@@ -43,6 +43,10 @@ DOCUMENT_PAUSE_S = 0.3
 HASTE = 3.0
 """A round has to leave this many times the measured training time of the chunks that are bid for."""
 MIN_AGGREGATE_TIMEOUT_S = 5
+SLOT_SLACK_BYTES = limits.MIB
+ANNOUNCEMENT_PAUSE_S = 0.2
+SANDBOXES = 4
+"""How many tasks this machine bids for or works on at once: each takes a sandbox with torch in it, some 300 MiB."""
 
 EngineOpener = Callable[[Path], AbstractAsyncContextManager[Engine]]
 
@@ -97,6 +101,8 @@ class Trainer:
         self._offer, self._poll_s = offer, poll_s
         self._announced = trio.Event()
         self._known: dict[TaskId, LoggedEvent] = {}
+        self._serving: set[TaskId] = set()
+        self._sandboxes = trio.CapacityLimiter(SANDBOXES)
 
     async def run(self) -> None:
         """Register once, then serve every task worth it, side by side, within the free stake."""
@@ -109,11 +115,12 @@ class Trainer:
                 try:
                     until = await self._ledger.watermark()
                     if until > cursor:
-                        for task in await self._news(cursor, until):
-                            nursery.start_soon(self._guarded, task)
+                        for created in await self._news(cursor, until):
+                            nursery.start_soon(self._guarded, created)
                         cursor = until
                 except LedgerError as error:
                     log.warning("%s; trying again", error)
+                await trio.sleep(ANNOUNCEMENT_PAUSE_S)
                 with trio.move_on_after(self._poll_s * 2):
                     await heard.wait()
 
@@ -138,32 +145,35 @@ class Trainer:
                 self._announced = trio.Event()
 
     async def _news(self, after_ns: int, until_ns: int) -> list[LoggedEvent]:
-        """Tasks to look at: new ones that still take bids, and, after a restart, those with a seat of ours."""
-        mine: list[LoggedEvent] = []
+        """Tasks to look at: those that still take bids, or hold a bid of ours; and those with a seat of ours."""
+        wanted: dict[TaskId, LoggedEvent] = {}
         for logged in await self._ledger.events(after_ns=after_ns, until_ns=until_ns):
             event = logged.event
             if isinstance(event, TaskCreated):
                 self._known[event.task_id] = logged
-                if event.plan.bid_until * SECOND_NS > until_ns:
-                    mine.append(logged)
+                bid = self._store.get("bids", event.task_id.hex()) is not None
+                until_s = event.plan.standby_until if bid else event.plan.bid_until
+                if until_s * SECOND_NS > until_ns:
+                    wanted[event.task_id] = logged
             elif isinstance(event, Accepted) and event.trainer == self._ledger.address:
-                created = self._known.get(event.task_id)
-                if created is not None and after_ns == 0 and created not in mine:
-                    mine.append(created)
-        return mine
+                wanted[event.task_id] = self._known[event.task_id]
+        return [logged for task, logged in wanted.items() if task not in self._serving]
 
     async def _guarded(self, created: LoggedEvent) -> None:
         """A task that goes wrong is that task's affair."""
         assert isinstance(created.event, TaskCreated)
-        name = short(created.event.task_id)
+        task = created.event.task_id
+        self._serving.add(task)
         try:
             await self._serve(created)
-            log.info("task %s: done", name)
+            log.info("task %s: done", short(task))
         except* ShoalError as group:
             for error in group.exceptions:
-                log.warning("task %s: %s", name, error)
+                log.warning("task %s: %s", short(task), error)
         except* Exception:
-            log.exception("task %s ended by a fault of this program", name)
+            log.exception("task %s ended by a fault of this program", short(task))
+        finally:
+            self._serving.discard(task)
 
     async def _serve(self, created: LoggedEvent) -> None:
         assert isinstance(created.event, TaskCreated)
@@ -178,19 +188,50 @@ class Trainer:
             poll_s=self._poll_s,
         )
         directory = self._dir / task.hex()[:16]
-        (directory / "job").mkdir(parents=True, exist_ok=True)
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery, AsyncExitStack() as sandbox:
             nursery.start_soon(tasklog.run)
-            await tasklog.wait_for(lambda t: t.log.manifest is not None and t.log.now_ns > created.time_ns)
-            async with self._engine(tasklog, directory) as engine:
-                seated = tasklog.log.seat_of(self._ledger.address) is not None
-                if seated or await self._bid_and_accept(tasklog, engine):
-                    await self._hold_seat(tasklog, directory, engine)
+            now_ns = await self._ledger.watermark()
+            await tasklog.wait_for(lambda t: t.log.now_ns >= now_ns)
+            engine = None
+            if tasklog.log.seat_of(self._ledger.address) is None:
+                engine = await self._compete(tasklog, directory, sandbox)
+            if tasklog.log.seat_of(self._ledger.address) is not None:
+                await self._hold_seat(tasklog, directory, sandbox, engine)
             nursery.cancel_scope.cancel()
         # Nothing of a task that is over, or went to others, stays here: least of all its data.
         await trio.to_thread.run_sync(lambda: shutil.rmtree(directory, ignore_errors=True))
 
-    async def _hold_seat(self, tasklog: TaskLog, directory: Path, engine: Engine) -> None:
+    async def _compete(self, tasklog: TaskLog, directory: Path, sandbox: AsyncExitStack) -> Engine | None:
+        """Bid if the terms are worth it: cheap judgements before the sandbox, which then stays for the seat."""
+        plan = tasklog.log.plan
+        await tasklog.wait_for(lambda t: t.log.manifest is not None or t.log.now_ns > plan.bid_until * SECOND_NS)
+        if tasklog.log.manifest is None or tasklog.log.phase.over:
+            return None
+        account = await self._ledger.account_state(self._ledger.address)
+        if reason := unacceptable(tasklog.log, self._offer, account.free_stake_tinybar):
+            log.info("task %s: no bid: %s", short(tasklog.place.task), reason)
+            return None
+        engine = await sandbox.enter_async_context(self._engine(tasklog, directory))
+        bid = await self._bid(tasklog, engine)
+        if bid is not None:
+            await self._win(tasklog, bid)
+        return engine
+
+    async def _hold_seat(
+        self, tasklog: TaskLog, directory: Path, sandbox: AsyncExitStack, engine: Engine | None
+    ) -> None:
+        """Work, and be paid; being paid needs neither the model nor the sandbox."""
+        try:
+            if not tasklog.log.phase.over:
+                if engine is None:
+                    engine = await sandbox.enter_async_context(self._engine(tasklog, directory))
+                await self._work(tasklog, directory, engine)
+        except* ShoalError as group:
+            for error in group.exceptions:
+                log.error("task %s: this machine cannot work on it: %s", short(tasklog.place.task), error)
+        await close(tasklog, self._ledger)
+
+    async def _work(self, tasklog: TaskLog, directory: Path, engine: Engine) -> None:
         objects = TaskObjects(
             self._ledger.address,
             job_dir=directory / "job",
@@ -201,14 +242,15 @@ class Trainer:
             peer_id_of=self._peer_id_of,
         )
         await SeatHolder(tasklog, ledger=self._ledger, engine=engine, objects=objects).run()
-        await withdraw(self._ledger)
 
     @asynccontextmanager
     async def _engine(self, tasklog: TaskLog, directory: Path) -> AsyncIterator[Engine]:
         manifest = tasklog.log.manifest
-        assert manifest is not None, "waited for"
+        if manifest is None:
+            raise MarketError("the task has no manifest", code="SHOAL-T10")
+        (directory / "job").mkdir(parents=True, exist_ok=True)
         await self._get_document(tasklog, manifest, directory / "job" / "graph.json")
-        async with self._open_engine(directory / "job") as engine:
+        async with self._sandboxes, self._open_engine(directory / "job") as engine:
             await engine.load(directory / "job" / "graph.json", manifest.recipe)
             yield engine
 
@@ -231,68 +273,67 @@ class Trainer:
                     failure = error
             else:
                 seated = tasklog.log.seat_of(self._ledger.address) is not None
-                if not seated and tasklog.log.now_ns > state.plan.bid_until * SECOND_NS:
+                late = tasklog.log.now_ns > (state.plan.end_by if seated else state.plan.bid_until) * SECOND_NS
+                if late or tasklog.log.phase.over:
                     raise NetworkError("nobody reachable has the model's graph document", code="SHOAL-N11") from failure
                 await trio.sleep(DOCUMENT_PAUSE_S)
         self._network.provide(manifest.document.sha256, out)
 
     # ------------------------------------------------------------ bidding
 
-    async def _bid_and_accept(self, tasklog: TaskLog, engine: Engine) -> bool:
-        """True once this trainer has a seat."""
-        bid = await self._bid(tasklog, engine)
-        if bid is None:
-            return False
-        plan, me = tasklog.log.plan, self._ledger.address
-        await tasklog.wait_for(lambda t: t.log.now_ns > plan.bid_until * SECOND_NS or t.log.phase is not Phase.OPEN)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._open_bid, tasklog, bid)
-            await tasklog.wait_for(lambda t: bool(t.log.award) or t.log.phase not in (Phase.OPEN, Phase.AWARDED))
-            nursery.cancel_scope.cancel()
-        award = Award(tasklog.log.award, tasklog.log.unit_price)
-        found = award.proof(tasklog.place.task, me)
-        if found is None or tasklog.log.unit_price < bid.unit_price:
-            log.info("task %s went to others", short(tasklog.place.task))
-            return False
-        leaf, proof = found
-        if leaf.rank and not await self._standby_turn(tasklog, leaf, award.primaries):
-            return False
-        try:
-            await self._ledger.call(calls.Accept(tasklog.place.task, leaf.units, leaf.rank, proof))
-        except CallReverted as error:
-            if error.reason != "AlreadyAccepted":
-                raise
-        return await tasklog.wait_for(lambda t: t.log.seat_of(me) is not None, timeout_s=60)
-
     async def _bid(self, tasklog: TaskLog, engine: Engine) -> Bid | None:
+        """The bid that is on the topic when this returns; the same one after a crash."""
         state = tasklog.log
         task, plan, manifest = tasklog.place.task, state.plan, state.manifest
         assert manifest is not None, "waited for"
-        account = await self._ledger.account_state(self._ledger.address)
-        if account.free_stake_tinybar < plan.stake_per_seat:
-            log.info("task %s: not enough free stake for a seat", short(task))
-            return None
-        if remembered := self._store.get("bids", task.hex()):
-            return parse_opening(remembered)[1]
-        if plan.no_show_penalty > self._offer.max_penalty_tinybar:
-            log.info("task %s punishes a no-show with %s: too much", short(task), format_hbar(plan.no_show_penalty))
-            return None
-        report = await engine.preflight(timeout_s=PREFLIGHT_TIMEOUT_S)
-        unit_s = float(report["step_s"]) * int(manifest.recipe["local_steps"])
-        units = min(self._offer.max_chunks, plan.chunks, int(manifest.rules.round_timeout_s / (unit_s * HASTE)))
-        if units < 1 or manifest.rules.aggregate_timeout_s < MIN_AGGREGATE_TIMEOUT_S:
-            log.info("task %s leaves too little time for a round", short(task))
-            return None
-        price = self._price(unit_s)
-        if price > plan.max_unit_price:
-            log.info("task %s pays too little: %s a unit", short(task), format_hbar(plan.max_unit_price))
-            return None
-        bid = Bid(self._ledger.address, price, units, unit_s, plan.start_until, secrets.token_bytes(32))
-        self._store.put("bids", task.hex(), opening(task, bid))
+        remembered = self._store.get("bids", task.hex())
+        if remembered is not None:
+            bid = parse_opening(remembered)[1]
+        else:
+            report = await engine.preflight(timeout_s=PREFLIGHT_TIMEOUT_S)
+            unit_s = float(report["step_s"]) * int(manifest.recipe["local_steps"])
+            fit = int(manifest.rules.round_timeout_s / (unit_s * HASTE))
+            units, price = min(self._offer.max_chunks, plan.chunks, fit), self._price(unit_s)
+            if units < 1 or price > plan.max_unit_price:
+                what = "pays too little" if units else "leaves too little time for a round"
+                log.info("task %s %s", short(task), what)
+                return None
+            bid = Bid(self._ledger.address, price, units, unit_s, plan.start_until, secrets.token_bytes(32))
+            self._store.put("bids", task.hex(), opening(task, bid))
         sealed = make_bid_commitment(self._keys, task, self._ledger.address, bid.commitment(task))
-        await self._ledger.submit(state.topic, sealed.data())
-        log.info("task %s: bid %s a unit for up to %d chunks", short(task), format_hbar(price), units)
+        if all(each.commitment != sealed.commitment for each in tasklog.bids.get(self._ledger.address, ())):
+            await self._ledger.submit(state.topic, sealed.data())
+        log.info("task %s: bid %s a unit for up to %d chunks", short(task), format_hbar(bid.unit_price), bid.units)
         return bid
+
+    async def _win(self, tasklog: TaskLog, bid: Bid) -> None:
+        """Open the bid, and accept what it won; returns once it is clear whether there is a seat."""
+        plan, me, task = tasklog.log.plan, self._ledger.address, tasklog.place.task
+        await tasklog.wait_for(lambda t: t.log.now_ns > plan.bid_until * SECOND_NS or t.log.phase is not Phase.OPEN)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._open_bid, tasklog, bid)
+            late_ns = (plan.standby_until + 1) * SECOND_NS
+            await tasklog.wait_for(
+                lambda t: bool(t.log.award) or t.log.phase not in (Phase.OPEN, Phase.AWARDED) or t.log.now_ns > late_ns
+            )
+            nursery.cancel_scope.cancel()
+        award = Award(tasklog.log.award, tasklog.log.unit_price)
+        found = award.proof(task, me)
+        if found is None or tasklog.log.unit_price < bid.unit_price or found[0].units > bid.units:
+            log.info("task %s went to others", short(task))
+            return
+        leaf, proof = found
+        if leaf.rank and not await self._standby_turn(tasklog, leaf, award.primaries):
+            return
+        try:
+            await self._ledger.call(calls.Accept(task, leaf.units, leaf.rank, proof))
+        except CallReverted as error:
+            if error.reason != "AlreadyAccepted":
+                raise
+        except LedgerError as error:
+            log.warning("task %s: %s; the log will tell whether the seat is taken", short(task), error)
+        late_ns = (plan.start_until + 1) * SECOND_NS
+        await tasklog.wait_for(lambda t: t.log.seat_of(me) is not None or t.log.now_ns > late_ns)
 
     def _price(self, unit_s: float) -> Tinybar:
         asked = math.ceil(self._offer.hbar_per_hour * TINYBAR_PER_HBAR * unit_s / 3600)
@@ -318,6 +359,27 @@ class Trainer:
         )
         taken = sum(seat.rank == 0 for seat in tasklog.log.seats)
         return tasklog.log.phase is Phase.AWARDED and leaf.rank <= primaries - taken
+
+
+def unacceptable(log: State, offer: Offer, free_stake_tinybar: int) -> str:
+    """Why the terms of a task are not worth a look at its model; empty if they are.
+
+    The client writes them, and whoever accepts is bound by them: what could only serve to cheat is left alone.
+    """
+    plan, manifest = log.plan, log.manifest
+    assert manifest is not None, "the terms are known"
+    rules, slot, initial = manifest.rules, manifest.slot_bytes, manifest.initial_blob.size_bytes
+    if free_stake_tinybar < plan.stake_per_seat:
+        return "not enough free stake for a seat"
+    if plan.no_show_penalty > offer.max_penalty_tinybar:
+        return f"a no-show costs {format_hbar(plan.no_show_penalty)}"
+    if rules.aggregate_timeout_s < MIN_AGGREGATE_TIMEOUT_S:
+        return "too little time for an aggregate"
+    if rules.confirm_every > max(1, -(-plan.rounds // 3)):
+        return "progress is confirmed too seldom"
+    if not initial <= slot <= initial + SLOT_SLACK_BYTES:
+        return "the upload slots do not have the size of the weights"
+    return ""
 
 
 def opening(task: TaskId, bid: Bid) -> bytes:
