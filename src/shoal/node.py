@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import fcntl
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from shoal.adapters.transfer import HttpTransfer
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId
 from shoal.core.limits import MIB
+from shoal.errors import UsageError
 from shoal.ports import Engine, Transfer
 from shoal.roles.trainer import Offer, Trainer
 from shoal.settings import Settings
@@ -83,6 +85,28 @@ async def open_node(settings: Settings, *, roles: Sequence[str]) -> AsyncIterato
     """A node of any role but bootstrap, which needs no ledger."""
     settings.need("contract_id")
     settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(settings.dir / "lock"):
+        async with _open_node(settings, roles) as node:
+            yield node
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process with one identity: two would sign different entries with the same number. The kernel frees the lock."""
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"another shoal is at work with {path.parent}",
+                code="SHOAL-U13",
+                hint="wait until it is done, or use another directory and account with --dir",
+            ) from error
+        yield
+
+
+@asynccontextmanager
+async def _open_node(settings: Settings, roles: Sequence[str]) -> AsyncIterator[Node]:
     keys = FileKeys.load(settings.dir / "keys")
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(settings.dir / "node.db"))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from shoal.core.calls import Call
 from shoal.core.events import Event
-from shoal.core.ids import Address, Digest, TaskId
+from shoal.core.ids import Address, TaskId
 from shoal.core.money import Tinybar
 
 # ---------------------------------------------------------------- ledger
@@ -282,17 +282,9 @@ class Engine(Protocol):
     async def evaluate(self, *, state: str, chunk: str, timeout_s: float) -> Mapping[str, Any]: ...
 
 
-class Clock(Protocol):
-    """The node's own clock: for pacing and display only, never for a rule of a task."""
-
-    def now_s(self) -> float: ...
-
-
 __all__ = [
     "AccountState",
     "Blobs",
-    "Clock",
-    "Digest",
     "Engine",
     "Keys",
     "Ledger",

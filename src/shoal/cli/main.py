@@ -91,7 +91,9 @@ def train(
     trainers: Annotated[int | None, typer.Option(min=1)] = None,
     chunks: Annotated[int | None, typer.Option(min=1, help="Default: one for each trainer.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="HBAR", help="All that may ever be spent on trainers.")] = None,
-    round_timeout: Annotated[int, typer.Option(min=1, help="Seconds until a silent trainer loses its seat.")] = 60,
+    round_timeout: Annotated[
+        int, typer.Option(min=5, max=86_400, help="Seconds until a silent trainer loses its seat.")
+    ] = 60,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and quote; upload and spend nothing.")] = False,
     detach: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,13 @@ def parse_budget(text: str | None) -> Tinybar | None:
         return None if text is None else parse_hbar(text)
     except ValueError as error:
         raise UsageError(str(error), code="SHOAL-U02", hint="for example --budget 2.5") from error
+
+
+def check_writable(out: Path) -> None:
+    """Before anything is paid: the weights will have a place."""
+    folder = out.parent
+    if out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{out} cannot be written", code="SHOAL-U15", hint="name a file in a folder of yours with -o")
 
 
 def describe(examined: Examined, as_json: bool) -> None:

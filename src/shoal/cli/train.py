@@ -8,7 +8,17 @@ from pathlib import Path
 import trio
 
 from shoal.cli import output
-from shoal.cli.offer import Order, Purchase, ask, check_means, describe, make_quote, parse_budget, show_quote
+from shoal.cli.offer import (
+    Order,
+    Purchase,
+    ask,
+    check_means,
+    check_writable,
+    describe,
+    make_quote,
+    parse_budget,
+    show_quote,
+)
 from shoal.cli.session import client_of, following, home_of, own_way, told
 from shoal.client import prepare
 from shoal.client.prepare import Prepared
@@ -38,6 +48,7 @@ _WHY = {
 async def run_train(settings: Settings, order: Order, *, as_json: bool) -> None:
     """The whole command."""
     budget = parse_budget(order.budget)
+    check_writable(order.out or Path.cwd() / "weights")
     overrides = {"rounds": order.rounds} if order.rounds else {}
     examined = await trio.to_thread.run_sync(prepare.examine, order.source, overrides)
     describe(examined, as_json)

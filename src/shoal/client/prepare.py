@@ -18,7 +18,7 @@ import trio
 
 from shoal import seal
 from shoal.core import limits
-from shoal.core.codec import digest
+from shoal.core.codec import CodecError, digest
 from shoal.core.ids import Digest
 from shoal.core.manifest import Blob, ChunkInfo, Manifest, Rules
 from shoal.errors import DataError, ModelError, UsageError
@@ -143,6 +143,13 @@ async def prepare(
             "metric": examined.recipe.metric,
         },
     )
+    try:
+        Manifest.from_bytes(manifest.to_bytes())
+    except CodecError as error:
+        # Nobody could read it: better here than after the escrow is paid.
+        raise UsageError(
+            f"this task cannot be described: {error}", code="SHOAL-U14", hint="fewer chunks, or other timeouts"
+        ) from error
     return Prepared(manifest, Secrets(prefix, secret, tuple(keys), validation_key))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 MIB = 1024 * 1024
 
 # Hedera (docs of HIP-1261 and the service's own limits)
-TRANSACTION_BYTES = 6_144
 TOPIC_MESSAGE_BYTES = 1_024
 TOPIC_CHUNKS = 20
 LOG_ENTRY_BYTES = TOPIC_MESSAGE_BYTES * TOPIC_CHUNKS
@@ -15,7 +14,6 @@ CALL_GAS = 15_000_000
 CHUNKS = 256
 ROUNDS = 10_000
 SEATS = 256
-UNITS = 2**31 - 1
 TASK_LIFE_S = 7 * 24 * 3600
 """Presigned URLs live 7 days at most, so a task may not live longer."""
 
