@@ -92,7 +92,7 @@ async def open_node(settings: Settings, *, roles: Sequence[str]) -> AsyncIterato
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process with one identity: two would sign different entries with the same number. The kernel frees the lock."""
+    """One process an identity: two would sign different entries with one number. The kernel frees the lock."""
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

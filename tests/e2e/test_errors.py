@@ -67,7 +67,7 @@ BAD = [
         "wrong-shape",
         "SHOAL-M01",
         4,
-        "does not export|does not train",
+        "does not (export|train)",
         HEAD + NET.format(forward="self.layer(x[:, :1])"),
     ),
     Case("empty", "SHOAL-D", 5, r"data\.csv", table=""),

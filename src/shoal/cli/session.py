@@ -11,13 +11,12 @@ import trio
 from shoal import seal
 from shoal.cli.follow import Teller
 from shoal.client import prepare
-from shoal.client.result import Way
+from shoal.client.result import Way, goal_of
 from shoal.core.ids import TaskId
 from shoal.core.manifest import Manifest
 from shoal.core.task import State
 from shoal.node import Node
 from shoal.ports import LoggedEvent
-from shoal.roles import bundle as b
 from shoal.roles.client import Client, Secrets
 from shoal.roles.tasklog import TaskLog
 from shoal.settings import Settings
@@ -71,13 +70,12 @@ def client_of(node: Node, tasklog: TaskLog) -> Client | None:
 
 def own_way(node: Node, state: State) -> Way | None:
     """The way to the result that follows from what this directory kept when it prepared the task."""
-    kept = node.store.get("secrets", state.place.task.hex())
-    seat = state.seat_index(state.result.author) if state.result else None
-    if kept is None or seat is None:
+    kept, goal = node.store.get("secrets", state.place.task.hex()), goal_of(state)
+    if kept is None or goal is None or not goal.slot:
         return None
     secrets = Secrets.from_bytes(kept)
-    url = node.blobs().presign_get(f"{secrets.prefix}/slot/{b.result_slot(seat)}", expires_s=WAY_LIFE_S)
-    return Way(url, seal.derive_key(secrets.secret, b.RESULT_LABEL))
+    url = node.blobs().presign_get(f"{secrets.prefix}/slot/{goal.slot}", expires_s=WAY_LIFE_S)
+    return Way(url, seal.derive_key(secrets.secret, goal.label))
 
 
 async def told(tasklog: TaskLog, work: Callable[[], Awaitable[None]], *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from shoal.cli.offer import (
 from shoal.cli.session import client_of, following, home_of, own_way, told
 from shoal.client import prepare
 from shoal.client.prepare import Prepared
-from shoal.client.result import fetch_result
+from shoal.client.result import fetch_result, goal_of
 from shoal.core import calls
 from shoal.core.events import TaskCreated
 from shoal.core.ids import task_id
@@ -138,7 +138,8 @@ async def _deliver(what: Purchase, state: State) -> None:
     name = state.place.task.hex()[:12]
     fees = await _fees(what)
     out = order.out or Path(f"{name}.safetensors")
-    if state.phase is not Phase.SETTLED or state.confirmed is None:
+    goal = goal_of(state)
+    if state.phase is not Phase.SETTLED or goal is None:
         raise MarketError(
             f"the task ended without a result ({state.phase})",
             code="SHOAL-T07",
@@ -146,7 +147,7 @@ async def _deliver(what: Purchase, state: State) -> None:
             money=f"{format_hbar(state.refunded)} of {format_hbar(state.plan.escrow())} came back to your account; "
             f"Hedera's fees were {format_hbar(fees)}",
         )
-    reached = state.confirmed.round
+    reached = goal.round
     if reached == 0:
         raise MarketError(
             "no trainer could train the first round: with this recipe the loss becomes NaN or infinite, or the model "

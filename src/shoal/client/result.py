@@ -15,6 +15,7 @@ from shoal.core.ids import Digest
 from shoal.core.task import Phase, State
 from shoal.errors import CryptoError, MarketError, StorageError
 from shoal.ports import Keys, Transfer
+from shoal.roles import bundle as b
 
 DOWNLOAD_TIMEOUT_S = 600.0
 
@@ -27,19 +28,47 @@ class Way:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What there is to fetch: an object in storage, and the weights that it decrypts to."""
+
+    round: int
+    object: Digest
+    checkpoint: Digest
+    slot: str
+    label: bytes
+    envelope: bytes | None
+    """Of the publisher, to the ML user; None for a checkpoint, which only its preparer can open."""
+
+
+def goal_of(state: State) -> Goal | None:
+    """The confirmed result; or, where the task was settled on its progress, the checkpoint that was paid for."""
+    if state.confirmed is not None:
+        note, mark = state.notes.get(state.confirmed.result), state.mark_of(state.confirmed.round)
+        seat = state.seat_index(note.author) if note else None
+        if note is None or mark is None or seat is None:
+            return None
+        return Goal(mark.round, note.object, mark.checkpoint, b.result_slot(seat), b.RESULT_LABEL, note.envelope)
+    if state.phase is not Phase.SETTLED or not 0 < state.progress_round < len(state.checkpoints):
+        return None
+    paid = state.checkpoints[state.progress_round]
+    seat = state.seat_index(paid.author)
+    slot = "" if seat is None else b.checkpoint_slot(paid.round, seat)
+    return Goal(paid.round, paid.object, paid.state, slot, b.checkpoint_label(paid.round), None)
+
+
 async def fetch_result(state: State, *, keys: Keys, transfer: Transfer, out: Path, own: Way | None = None) -> str:
     """Write the decrypted weights (safetensors) to `out`; returns their SHA-256.
 
     Args:
-        own: the way that whoever prepared the task knows by itself; used where the publisher's envelope is of no use.
+        own: the way that whoever prepared the task knows by itself; used where there is no envelope, or one of no use.
 
     Raises:
         MarketError: SHOAL-T04, there is no confirmed result yet, or never will be.
-        CryptoError: SHOAL-K01, the envelope is another user's; K05, the bytes are not those confirmed; K06, the
-            envelope is malformed.
+        CryptoError: SHOAL-K05, the bytes are not those confirmed; SHOAL-K01, the envelope is another user's.
     """
-    note, confirmed = state.result, state.confirmed
-    if note is None or confirmed is None:
+    goal = goal_of(state)
+    if goal is None or (goal.envelope is None and own is None):
         over = state.phase in (Phase.CANCELLED, Phase.EXPIRED, Phase.SETTLED)
         raise MarketError(
             f"this task has no confirmed result: it is {state.phase}, round {max(state.round - 1, 0)} "
@@ -48,17 +77,14 @@ async def fetch_result(state: State, *, keys: Keys, transfer: Transfer, out: Pat
             hint="it ended early; `shoal watch` shows how" if over else "try again when it is settled",
             money="what was not earned comes back to the client's balance" if over else "",
         )
-    if note.object != confirmed.result:
-        raise CryptoError("the posted result is not the one that was confirmed on chain", code="SHOAL-K05")
-    mark = state.mark_of(confirmed.round)
-    if mark is None:
-        raise CryptoError("a quorum confirmed a result that does not follow from the log", code="SHOAL-K05")
-    try:
-        return await _fetch(state, _open(keys, note.envelope), note.object, mark.checkpoint, transfer, out)
-    except (CryptoError, StorageError):
-        if own is None:
-            raise
-    return await _fetch(state, own, note.object, mark.checkpoint, transfer, out)
+    if goal.envelope is not None:
+        try:
+            return await _fetch(state, _open(keys, goal.envelope), goal, transfer, out)
+        except (CryptoError, StorageError):
+            if own is None:
+                raise
+    assert own is not None, "else there was an envelope"
+    return await _fetch(state, own, goal, transfer, out)
 
 
 def _open(keys: Keys, envelope: bytes) -> Way:
@@ -72,19 +98,19 @@ def _open(keys: Keys, envelope: bytes) -> Way:
     return Way(url, key)
 
 
-async def _fetch(state: State, way: Way, object: Digest, checkpoint: Digest, transfer: Transfer, out: Path) -> str:
+async def _fetch(state: State, way: Way, goal: Goal, transfer: Transfer, out: Path) -> str:
     """Download, decrypt and compare; nothing is left behind but the weights."""
     out.parent.mkdir(parents=True, exist_ok=True)
     padded, cipher, plain = (out.with_name(f".{out.name}.{end}") for end in ("object", "cipher", "part"))
     size = state.manifest.slot_bytes if state.manifest else limits.WEIGHTS_BYTES
     try:
-        await transfer.download(way.url, padded, sha256=object, max_bytes=size, timeout_s=DOWNLOAD_TIMEOUT_S)
+        await transfer.download(way.url, padded, sha256=goal.object, max_bytes=size, timeout_s=DOWNLOAD_TIMEOUT_S)
         await trio.to_thread.run_sync(seal.unpad, padded, cipher)
         await trio.to_thread.run_sync(seal.decrypt_with_key, way.key, cipher, plain)
-        if seal.sha256_file(plain) != checkpoint:
+        if seal.sha256_file(plain) != goal.checkpoint:
             raise CryptoError("the result decrypts to other weights than the log names", code="SHOAL-K05")
         os.replace(plain, out)  # noqa: PTH105
     finally:
         for path in (padded, cipher, plain):
             path.unlink(missing_ok=True)
-    return checkpoint.hex()
+    return goal.checkpoint.hex()
