@@ -18,10 +18,12 @@ demo: $(STAMP)/run ## Train a model on a whole local network and show every tiny
 	@$(BIN)/shoal demo $(ARGS)
 
 test: $(STAMP)/tools contracts $(STAMP)/js ## Install what tests need, compile the contract again, run all tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/evm tests/devnet $(ARGS)
+	$(BIN)/pytest tests/contract tests/hostile $(ARGS)
+	$(BIN)/pytest tests/e2e $(ARGS)
 
 unit: $(STAMP)/tools ## The quick tests
-	$(BIN)/pytest tests/unit tests/evm $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/evm $(ARGS)
 
 e2e: $(STAMP)/tools ## The whole stack, as a newcomer runs it
 	$(BIN)/pytest tests/e2e $(ARGS)

@@ -161,7 +161,7 @@ def _load(directory: str, start: str) -> bytes:
 
 
 def test_processes_that_race_get_the_same_keys(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
+    context = multiprocessing.get_context("fork")
     with context.Pool(4) as pool:
         for attempt in range(5):
             start = tmp_path / f"start-{attempt}"
