@@ -169,9 +169,12 @@ def test_the_result_can_be_fetched_again_by_its_owner_only(demo: Demo, tmp_path:
     assert again.returncode == 0, again.stderr
     assert last_json(again.stdout)["sha256"] == demo.report["sha256"]
     assert (tmp_path / "again.safetensors").read_bytes() == Path(demo.report["weights"]).read_bytes()
-    stranger = shoal("get", task, "--json", cwd=tmp_path, SHOAL_DIR=str(demo.directory / "trainer-1"))
-    assert stranger.returncode == 2
-    assert last_json(stranger.stdout)["error"]["code"] == "SHOAL-U08"
+    busy = shoal("get", task, "--json", cwd=tmp_path, SHOAL_DIR=str(demo.directory / "trainer-1"))
+    assert (busy.returncode, last_json(busy.stdout)["error"]["code"]) == (2, "SHOAL-U13"), "a node is running there"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "shoal.toml").write_text((demo.directory / "trainer-1" / "shoal.toml").read_text())
+    stranger = shoal("get", task, "--json", cwd=tmp_path, SHOAL_DIR=str(tmp_path / "other"))
+    assert (stranger.returncode, last_json(stranger.stdout)["error"]["code"]) == (2, "SHOAL-U08")
 
 
 def test_digits_too_is_within_two_points_of_central(demo: Demo, tmp_path: Path) -> None:
