@@ -66,6 +66,8 @@ def name_of(process: psutil.Process, root: psutil.Process) -> str:
     words = [Path(word).name for word in process.cmdline()]
     if process.pid == root.pid:
         return "demo"
+    if process.name() == "bwrap":
+        return "bubblewrap"
     if any("engine" in word for word in words):
         return f"engine {process.ppid()}"
     for name in ("bootstrap", *(f"trainer-{number}" for number in range(1, 17))):
