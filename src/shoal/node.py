@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shoal.adapters.engine import SandboxedEngine
 from shoal.adapters.hedera import HederaLedger, LedgerSettings
 from shoal.adapters.keys import FileKeys
 from shoal.adapters.libp2p import Libp2pNetwork, open_network
 from shoal.adapters.libp2p.peer_id import peer_id_of
-from shoal.adapters.s3 import S3Blobs
 from shoal.adapters.store import SqliteStore
 from shoal.adapters.transfer import HttpTransfer
 from shoal.core.entries import Place
@@ -23,6 +23,9 @@ from shoal.errors import UsageError
 from shoal.ports import Engine, Transfer
 from shoal.roles.trainer import Offer, Trainer
 from shoal.settings import Settings
+
+if TYPE_CHECKING:
+    from shoal.adapters.s3 import S3Blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ def open_ledger(settings: Settings) -> AbstractAsyncContextManager[HederaLedger]
 
 def open_blobs(settings: Settings, transfer: Transfer) -> S3Blobs:
     settings.need("s3_endpoint", "s3_access_key", "s3_secret_key")
+    # Clients only: boto3 takes some 8 MiB in each trainer and bootstrap node otherwise.
+    from shoal.adapters.s3 import S3Blobs
+
     return S3Blobs(
         endpoint=settings.s3_endpoint,
         region=settings.s3_region,
