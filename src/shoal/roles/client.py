@@ -7,7 +7,7 @@ before the deadlines that the contract enforces.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class Client:
         self._openings: dict[Address, Bid] = {}
         self._sealed: dict[Address, BidCommitment | None] = {}
         """Whose bid on the topic counts: the first that its trainer really signed; None where there is none."""
-        self._posted: set[str] = set()
+        self._posted = {_name(entry.kind, entry.body) for entry in tasklog.outbox}
         network.serve(OPENING, self._take_opening)
         network.provide(manifest.document.sha256, document)
         dir.mkdir(parents=True, exist_ok=True)
@@ -177,8 +177,8 @@ class Client:
         return b"seen"
 
     async def _open(self, state: State) -> bool:
-        if "manifest" not in self._posted and state.manifest is None:
-            await self._post_once("manifest", "manifest", {"manifest": self._manifest.to_bytes()})
+        if _name("manifest", {}) not in self._posted and state.manifest is None:
+            await self._post_once("manifest", {"manifest": self._manifest.to_bytes()})
             return True
         deadline = state.plan.bid_until * SECOND_NS
         if state.now_ns <= deadline:
@@ -235,10 +235,10 @@ class Client:
         plan, now_s = state.plan, state.now_ns // SECOND_NS
         if not state.award:
             remembered = self._store.get("awards", state.place.task.hex())
-            if remembered is None or "award" in self._posted:
+            if remembered is None or _name("award", {}) in self._posted:
                 return False
             leaves = [[leaf.trainer, leaf.units, leaf.rank] for leaf in _decode_award(remembered).leaves]
-            await self._post_once("award", "award", {"leaves": leaves})
+            await self._post_once("award", {"leaves": leaves})
             return True
         if not state.holders:
             wanted = sum(leaf.rank == 0 for leaf in state.award)
@@ -246,7 +246,7 @@ class Client:
             settled = now_s > (plan.standby_until if standbys else plan.accept_until)
             if (len(state.seats) >= wanted or settled) and len(state.seats) >= plan.min_trainers:
                 holders = [[each.primary, each.backup] for each in assign(state.seats, plan.chunks)]
-                await self._post_once("assign", "assign", {"holders": holders})
+                await self._post_once("assign", {"holders": holders})
             return False
         if await self._send_envelopes(state):
             return True
@@ -263,7 +263,7 @@ class Client:
         todo = [
             index
             for index, seat in enumerate(state.seats)
-            if seat.trainer not in state.envelopes and f"envelope-{index}" not in self._posted
+            if seat.trainer not in state.envelopes and _name("envelope", {"to": seat.trainer}) not in self._posted
         ]
         if not todo:
             return False
@@ -276,11 +276,11 @@ class Client:
                 bundle = seal.seal(own.to_bytes(), [seat.recipient])
             except CryptoError as error:
                 log.warning("trainer %s gets no envelope: %s", short(seat.trainer), error)
-                self._posted.add(f"envelope-{index}")
+                self._posted.add(_name("envelope", {"to": seat.trainer}))
                 continue
-            pointer = await self._upload(f"bundle-{index}", bundle, life_s)
+            pointer = await self._upload(bundle, life_s)
             sealed = seal.seal(pointer.to_bytes(), [seat.recipient])
-            await self._post_once(f"envelope-{index}", "envelope", {"to": seat.trainer, "sealed": sealed})
+            await self._post_once("envelope", {"to": seat.trainer, "sealed": sealed})
         return True
 
     async def _shared_bundle(self, state: State, life_s: int) -> b.Pointer:
@@ -289,7 +289,7 @@ class Client:
         plain, cipher = self._dir / "shared.bin", self._dir / "shared.cipher"
         plain.write_bytes(b.encode_shared(get))
         await trio.to_thread.run_sync(seal.encrypt_deterministic, self._secrets.secret, b.SHARED_LABEL, plain, cipher)
-        return await self._upload("shared", cipher.read_bytes(), life_s)
+        return await self._upload(cipher.read_bytes(), life_s)
 
     def _own_bundle(self, state: State, index: int, shared: b.Pointer, life_s: int) -> b.Bundle:
         def get(name: str) -> str:
@@ -312,11 +312,13 @@ class Client:
             shared=shared,
         )
 
-    async def _upload(self, name: str, data: bytes, life_s: int) -> b.Pointer:
-        path = self._dir / name
-        path.write_bytes(data)
-        await self._blobs.put(self._key(name), path)
-        return b.Pointer(self._blobs.presign_get(self._key(name), expires_s=life_s), digest(data), len(data))
+    async def _upload(self, bundle: bytes, life_s: int) -> b.Pointer:
+        """Named by its hash: a bundle made anew after a crash must not replace what an envelope points to already."""
+        sha256 = digest(bundle)
+        key, path = self._key(f"bundle-{sha256.hex()}"), self._dir / "bundle"
+        path.write_bytes(bundle)
+        await self._blobs.put(key, path)
+        return b.Pointer(self._blobs.presign_get(key, expires_s=life_s), sha256, len(bundle))
 
     def _key(self, name: str) -> str:
         return f"{self._secrets.prefix}/{name}"
@@ -333,10 +335,16 @@ class Client:
         await call(self._tasklog, self._ledger, ballot)
         return True
 
-    async def _post_once(self, name: str, kind: str, body: dict[str, object]) -> None:
+    async def _post_once(self, kind: str, body: dict[str, object]) -> None:
+        name = _name(kind, body)
         if name not in self._posted:
             self._posted.add(name)
             await self._tasklog.post(self._me, kind, body)
+
+
+def _name(kind: str, body: Mapping[str, object]) -> tuple[str, object]:
+    """What there is one of: an entry of each kind, and an envelope for each trainer."""
+    return kind, body.get("to")
 
 
 def _encode_award(award: Award) -> bytes:

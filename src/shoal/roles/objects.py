@@ -6,6 +6,7 @@ is found by stream from its author first, from its slot in storage otherwise; it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -146,8 +147,11 @@ class TaskObjects:
         """The report on a file, made once: after a crash the file and its report are still there."""
         path, note = self._job / name, self._sealed / f"{name}.json"
         if path.exists() and note.exists():
-            found: Mapping[str, Any] = json.loads(note.read_text())
-            return found
+            # A loss of power may leave a file's name without its bytes.
+            with contextlib.suppress(ValueError):
+                found = json.loads(note.read_bytes())
+                if isinstance(found, dict):
+                    return found
         report = dict(await make())
         partial = note.with_suffix(".part")
         partial.write_text(json.dumps(report))

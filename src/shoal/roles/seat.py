@@ -43,7 +43,9 @@ class SeatHolder:
         self._tasklog, self._ledger, self._engine, self._objects = tasklog, ledger, engine, objects
         self._me = ledger.address
         self._made: dict[int, tuple[bytes, tuple[int, ...]]] = {}
-        """Round -> weights and inputs, as this node made them itself."""
+        """Round -> weights and inputs of a checkpoint that this node posted itself."""
+        self._right: dict[int, bool] = {}
+        """Round -> whether the checkpoint of the log is what its updates give, once that is known."""
         self._failures: Counter[tuple[int, int]] = Counter()
 
     async def run(self) -> None:
@@ -259,9 +261,12 @@ class SeatHolder:
             return False
         await self._ensure_open(state)
         for checkpoint in state.checkpoints[1:]:
-            if checkpoint.round not in self._made:
-                self._made[checkpoint.round] = await self._recompute(state, checkpoint)
-                if not self._is_right(checkpoint):
+            if checkpoint.round not in self._right:
+                said = (checkpoint.state, checkpoint.included)
+                # One of its own, made ahead of the log, may not be what the log took: then it is made again.
+                own = self._made.get(checkpoint.round) == said
+                self._right[checkpoint.round] = own or await self._recompute(state, checkpoint) == said
+                if not self._right[checkpoint.round]:
                     log.error("task %s round %d: the checkpoint is WRONG", short(state.place.task), checkpoint.round)
                 return True
         return False
@@ -276,12 +281,8 @@ class SeatHolder:
         report = await self._aggregate(state, base, wanted, [], checkpoint.round)
         return bytes.fromhex(report["sha256"]), tuple(report["included"])
 
-    def _is_right(self, checkpoint: Checkpoint) -> bool:
-        """Whether this node made the very same: one of its own, made ahead of the log, may not be what the log took."""
-        return self._made.get(checkpoint.round) == (checkpoint.state, checkpoint.included)
-
     def _verified_up_to(self, state: State, round: int) -> bool:
-        return all(self._is_right(checkpoint) for checkpoint in state.checkpoints[1 : round + 1])
+        return all(self._right.get(checkpoint.round, False) for checkpoint in state.checkpoints[1 : round + 1])
 
     # ------------------------------------------------------------ money
 

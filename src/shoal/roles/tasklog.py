@@ -91,6 +91,11 @@ class TaskLog:
         """Set at the next change of the log or the view: take it before looking, wait for it after."""
         return self._changed
 
+    @property
+    def outbox(self) -> list[Entry]:
+        """Entries that this node has signed, now or before a crash, and that are not in the log yet."""
+        return list(self._own.values())
+
     async def passed(self, time_ns: int) -> bool:
         """Wait until the log has been read up to a consensus time; False when that takes too long."""
         return await self.wait_for(lambda me: me.log.now_ns >= time_ns, timeout_s=60)

@@ -45,6 +45,9 @@ HASTE = 3.0
 MIN_AGGREGATE_TIMEOUT_S = 5
 SLOT_SLACK_BYTES = limits.MIB
 ANNOUNCEMENT_PAUSE_S = 0.2
+ACCEPT_PATIENCE_S = 5.0
+LEDGER_PAUSE_S = 1.0
+MAX_LEDGER_PAUSE_S = 30.0
 SANDBOXES = 4
 """How many tasks this machine bids for or works on at once: each takes a sandbox with torch in it, some 300 MiB."""
 
@@ -165,7 +168,10 @@ class Trainer:
         task = created.event.task_id
         self._serving.add(task)
         try:
-            await self._serve(created)
+            pause = LEDGER_PAUSE_S
+            while await self._lacks_ledger(created):
+                await trio.sleep(pause)
+                pause = min(pause * 2, MAX_LEDGER_PAUSE_S)
             log.info("task %s: done", short(task))
         except* ShoalError as group:
             for error in group.exceptions:
@@ -174,6 +180,19 @@ class Trainer:
             log.exception("task %s ended by a fault of this program", short(task))
         finally:
             self._serving.discard(task)
+
+    async def _lacks_ledger(self, created: LoggedEvent) -> bool:
+        """Serve a task, as after a restart; True when the ledger was away: that may cost no bid, seat or claim."""
+        away = False
+        try:
+            await self._serve(created)
+        except* CallReverted:
+            raise
+        except* LedgerError as group:
+            away = True
+            for error in group.exceptions:
+                log.warning("%s; trying again", error)
+        return away
 
     async def _serve(self, created: LoggedEvent) -> None:
         assert isinstance(created.event, TaskCreated)
@@ -325,15 +344,22 @@ class Trainer:
         leaf, proof = found
         if leaf.rank and not await self._standby_turn(tasklog, leaf, award.primaries):
             return
-        try:
-            await self._ledger.call(calls.Accept(task, leaf.units, leaf.rank, proof))
-        except CallReverted as error:
-            if error.reason != "AlreadyAccepted":
-                raise
-        except LedgerError as error:
-            log.warning("task %s: %s; the log will tell whether the seat is taken", short(task), error)
-        late_ns = (plan.start_until + 1) * SECOND_NS
-        await tasklog.wait_for(lambda t: t.log.seat_of(me) is not None or t.log.now_ns > late_ns)
+        await self._accept(tasklog, calls.Accept(task, leaf.units, leaf.rank, proof))
+
+    async def _accept(self, tasklog: TaskLog, accept: calls.Accept) -> None:
+        """Until the log shows the seat, or it is too late for it: a call without an answer may or may not count."""
+        late_ns, me = (tasklog.log.plan.start_until + 1) * SECOND_NS, self._ledger.address
+        while tasklog.log.seat_of(me) is None and tasklog.log.now_ns <= late_ns:
+            try:
+                await self._ledger.call(accept)
+            except CallReverted as error:
+                if error.reason != "AlreadyAccepted":
+                    raise
+            except LedgerError as error:
+                log.warning("task %s: %s; the log will tell whether the seat is taken", short(accept.task_id), error)
+            await tasklog.wait_for(
+                lambda t: t.log.seat_of(me) is not None or t.log.now_ns > late_ns, timeout_s=ACCEPT_PATIENCE_S
+            )
 
     def _price(self, unit_s: float) -> Tinybar:
         asked = math.ceil(self._offer.hbar_per_hour * TINYBAR_PER_HBAR * unit_s / 3600)
