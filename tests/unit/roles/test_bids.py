@@ -36,7 +36,9 @@ class World:
         self.scene = Scene()
         self.scene.say(self.scene.client, "manifest", {"manifest": self.scene.manifest.to_bytes()})
         late = self.scene.state.plan.bid_until * SECOND_NS + 1
-        self.tasklog: Any = SimpleNamespace(log=replace(self.scene.state, now_ns=late), place=self.scene.place, bids={})
+        self.tasklog: Any = SimpleNamespace(
+            log=replace(self.scene.state, now_ns=late), place=self.scene.place, bids={}, outbox=[]
+        )
         self.handlers: dict[str, Callable[[str, bytes], Awaitable[bytes]]] = {}
         network = SimpleNamespace(serve=self.handlers.__setitem__, provide=lambda sha256, path: None)
         self.asked: list[Address] = []
