@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from shoal.core.calls import Call
 from shoal.core.events import Event
@@ -149,10 +149,80 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
+    """One peer as this node sees it: `addresses` and `roles` are the peer's own words, the rest is measured here."""
+
     peer_id: str
     addresses: tuple[str, ...]
     roles: tuple[str, ...]
     connected: bool
+    relayed: bool = False
+    """Connected through a relay only: slower, and good for small messages."""
+    latency_s: float | None = None
+    """The last ping's round trip."""
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    """Over the connections that are open now."""
+    score: float = 100.0
+    """100 for a peer that did nothing wrong, 0 for one that is cut off."""
+
+
+Reachability = Literal["unknown", "direct", "relayed", "outbound"]
+"""How others reach a node: nobody has tried yet; they dial it; through a relay; not at all, so that it can only dial
+out and large files reach it and leave it by object storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSummary:
+    """What a node says of itself to the whole mesh, signed by it."""
+
+    peer_id: str
+    roles: tuple[str, ...]
+    addresses: tuple[str, ...]
+    topics: tuple[str, ...]
+    load: float
+    """Processes that want to run per CPU core, over a minute."""
+    version: str
+    reachability: Reachability
+    peers: int
+    latency_s: float | None
+    """The median of its pings to its peers."""
+    time_s: float
+    """When it said so, by its own clock, in Unix time."""
+    age_s: float
+    """How long ago that was, by this node's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A gossip topic: whether this node hears it, and which connected peers do."""
+
+    name: str
+    joined: bool
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message of a joined topic; numbers grow by one, so that a gap shows what was dropped."""
+
+    number: int
+    time_s: float
+    peer_id: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStatus:
+    """The state of this node's side of the peer network."""
+
+    reachability: Reachability
+    connected: int
+    relays: tuple[str, ...]
+    """Peers through which others reach this node."""
+    cut_off: tuple[str, ...]
+    """Peers on this node's ban list."""
+    rebuilds: int
+    """How often libp2p failed and was started anew."""
 
 
 class Network(Protocol):
@@ -161,10 +231,44 @@ class Network(Protocol):
     peer_id: str
 
     def addresses(self) -> list[str]:
-        """Own listen addresses, each with `/p2p/<peer id>`."""
+        """Own addresses, each with `/p2p/<peer id>`; those through a relay included."""
         ...
 
     def peers(self) -> list[Peer]: ...
+
+    def status(self) -> NetworkStatus: ...
+
+    def mesh(self) -> Sequence[NodeSummary]:
+        """The latest summary of every node heard of, this one first, the others by age."""
+        ...
+
+    async def ask_mesh(self, peer_id: str, *, timeout_s: float) -> Sequence[NodeSummary]:
+        """What another node knows of the mesh, each summary with its node's signature. Raises NetworkError."""
+        ...
+
+    async def connect(self, address: str, *, timeout_s: float) -> str:
+        """Connect to a multiaddress with `/p2p/<peer id>`; the peer's id. Raises NetworkError."""
+        ...
+
+    def add_addresses(self, peer_id: str, addresses: Sequence[str]) -> None:
+        """Take addresses known from elsewhere, such as the contract's registry, as hints for a dial."""
+        ...
+
+    async def join(self, topic: str) -> None:
+        """Hear a topic until `leave`: its last messages are kept for `read`. Raises NetworkError past a bound."""
+        ...
+
+    async def leave(self, topic: str) -> None:
+        """Forget a joined topic and what came on it; nothing if it was not joined."""
+        ...
+
+    def read(self, topic: str, *, after: int = 0) -> Sequence[Received]:
+        """Kept messages of a joined topic with a greater number, oldest first. Raises NetworkError."""
+        ...
+
+    def topics(self) -> Sequence[Topic]:
+        """Topics that this node or a connected peer hears."""
+        ...
 
     async def publish(self, topic: str, data: bytes) -> None:
         """Gossip up to `limits.GOSSIP_BYTES`; best effort, paced, never raises for a lost peer."""
@@ -293,8 +397,13 @@ __all__ = [
     "Message",
     "Movement",
     "Network",
+    "NetworkStatus",
+    "NodeSummary",
     "Outcome",
     "Peer",
+    "Reachability",
+    "Received",
     "Store",
+    "Topic",
     "Transfer",
 ]

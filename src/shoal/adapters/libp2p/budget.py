@@ -29,7 +29,11 @@ class Bucket:
 
     def wait_s(self, amount: float) -> float:
         """Seconds until `amount` tokens will be there."""
+        return max(0.0, (amount - self.level()) / self._per_s)
+
+    def level(self) -> float:
+        """Tokens that are there now."""
         now_s = self._now_s()
         self._level = min(self._burst, self._level + (now_s - self._then_s) * self._per_s)
         self._then_s = now_s
-        return max(0.0, (amount - self._level) / self._per_s)
+        return self._level

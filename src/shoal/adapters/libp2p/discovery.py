@@ -1,21 +1,26 @@
 """Meeting peers: dial, introduce, ask for others, notice who is gone, and dial again.
 
-Request `peers`: canonical CBOR `{addresses, roles}` of the asker; the reply adds `others`, a list of
-`{peer, addresses}`. Both sides speak for themselves only; `others` are hints, which a dial then proves or not.
+Request `peers`: canonical CBOR `{addresses, roles}` of the asker, and `near`, a peer id, if it looks for that one;
+the reply adds `others`, a list of `{peer, addresses}`: some peers, or those nearest to `near`. Both sides speak for
+themselves only; `others` are hints, which a dial then proves or not.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
 
 from shoal.adapters.libp2p import bounds
+from shoal.adapters.libp2p.addresses import PEER_ID
+from shoal.adapters.libp2p.bans import Bans
 from shoal.adapters.libp2p.frames import closing, network_errors, read_exactly
 from shoal.adapters.libp2p.host import PeerHost
+from shoal.adapters.libp2p.mesh import MESH, Mesh
 from shoal.adapters.libp2p.peerbook import PeerBook
 from shoal.adapters.libp2p.requests import Requests, request
 from shoal.core import codec, limits
@@ -32,14 +37,30 @@ _DIALS_AT_ONCE = 8
 
 
 class Discovery:
-    """Keeps a node connected; its memory outlives any one host."""
+    """Keeps a node connected; its memory outlives any one host.
 
-    def __init__(self, book: PeerBook, roles: Sequence[str], requests: Requests, changed: Callable[[], None]) -> None:
-        self._book, self._roles, self._changed = book, list(roles), changed
-        self._banned: dict[str, float] = {}
+    Args:
+        own_addresses: this node's addresses now, without `/p2p/` of its own; may hold "any interface".
+    """
+
+    def __init__(
+        self,
+        book: PeerBook,
+        roles: Sequence[str],
+        requests: Requests,
+        bans: Bans,
+        own_addresses: Callable[[], list[str]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._book, self._roles, self._bans = book, list(roles), bans
+        self._own_addresses, self._changed = own_addresses, changed
         self._host: PeerHost | None = None
         self._dialling: dict[str, trio.Event] = {}
         self._watched: set[str] = set()
+        self._latency_s: dict[str, float] = {}
+        self._hurry = trio.Event()
+        self.mesh: Mesh | None = None
+        """Whose summaries are compared with those of peers."""
         requests.serve(PEERS, self._introduce)
 
     async def run(self, host: PeerHost) -> None:
@@ -48,29 +69,53 @@ class Discovery:
         rounds = 0
         async with trio.open_nursery() as nursery:
             while True:
-                now_s = trio.current_time()
-                self._banned = {peer: until_s for peer, until_s in self._banned.items() if until_s > now_s}
                 connected = host.connected()
                 host.mend_gossip()
-                for peer_id in connected:
-                    if peer_id in self._banned or host.buffered_bytes(peer_id) > bounds.BUFFERED_BYTES:
-                        nursery.start_soon(host.drop, peer_id)
-                    elif peer_id not in self._watched:
-                        self._watched.add(peer_id)
-                        nursery.start_soon(self._watch, host, peer_id)
-                room = min(bounds.DIALED - len(connected), _DIALS_AT_ONCE) - len(self._dialling)
-                for peer_id in self._book.due(connected | self._dialling.keys(), now_s)[: max(0, room)]:
-                    nursery.start_soon(self.connect, host, peer_id)
+                self._watch_over(host, connected, nursery)
+                self._dial_due(host, connected, nursery)
                 rounds += 1
                 if rounds % _SAVE_EVERY == 0:
                     await trio.to_thread.run_sync(self._book.save)
-                await trio.sleep(_ROUND_S)
+                self._hurry = trio.Event()
+                with trio.move_on_after(_ROUND_S):
+                    await self._hurry.wait()
 
-    def ban(self, peer_id: str) -> None:
-        """Cut a peer off for a while."""
-        log.warning("peer %s misbehaves: cut off for %.0f s", peer_id, bounds.BAN_S)
-        self._banned[peer_id] = trio.current_time() + bounds.BAN_S
-        self._book.hold_off(peer_id, self._banned[peer_id])
+    def _watch_over(self, host: PeerHost, connected: set[str], nursery: trio.Nursery) -> None:
+        for peer_id in connected:
+            if peer_id in self._bans or host.buffered_bytes(peer_id) > bounds.BUFFERED_BYTES:
+                nursery.start_soon(host.drop, peer_id)
+            elif peer_id not in self._watched:
+                self._watched.add(peer_id)
+                nursery.start_soon(self._watch, host, peer_id)
+
+    def _dial_due(self, host: PeerHost, connected: set[str], nursery: trio.Nursery) -> None:
+        """Dial bootstrap peers always, others up to a number; and those that a relay leads to, to do without it."""
+        settled = {peer_id for peer_id in connected if not host.relayed(peer_id)} | self._dialling.keys()
+        room = min(bounds.DIALED - len(connected), _DIALS_AT_ONCE) - len(self._dialling)
+        for peer_id in self._book.due(settled, trio.current_time()):
+            if peer_id in self._bans:
+                continue
+            if peer_id in connected:
+                nursery.start_soon(self._dial_directly, host, peer_id)
+            elif room > 0 or peer_id in self._book.bootstrap:
+                room -= 1
+                nursery.start_soon(self.connect, host, peer_id)
+
+    def cut_off(self, peer_id: str) -> None:
+        """Ban a peer, and drop it at once."""
+        length_s = self._bans.add(peer_id)
+        log.warning("peer %s misbehaves: cut off for %.0f s", peer_id, length_s)
+        self._book.hold_off(peer_id, trio.current_time() + length_s)
+        self._hurry.set()
+
+    def latency_s(self, peer_id: str) -> float | None:
+        """The last ping's round trip."""
+        return self._latency_s.get(peer_id)
+
+    def median_latency_s(self) -> float | None:
+        return statistics.median(self._latency_s.values()) if self._latency_s else None
+
+    # ------------------------------------------------------------ dialling
 
     async def connect(self, host: PeerHost, peer_id: str) -> bool:
         """Try the peer's addresses in turn; True once connected. Simultaneous calls share one attempt."""
@@ -82,37 +127,79 @@ class Discovery:
         done = self._dialling[peer_id] = trio.Event()
         reached = False
         try:
-            for address in self._book.addresses_of(peer_id):
-                try:
-                    await host.dial(peer_id, address)
-                    reached = True
-                    break
-                except NetworkError as error:
-                    log.debug("%s: %r", error, error.__cause__)
+            reached = await self._dial_any(host, peer_id, self._book.addresses_of(peer_id))
             self._book.dialled(peer_id, trio.current_time(), reached=reached)
         finally:
             done.set()
             self._dialling.pop(peer_id, None)
         return reached
 
+    async def find_and_connect(self, host: PeerHost, peer_id: str) -> bool:
+        """As `connect`, and look for the peer in the mesh where no known address leads to it."""
+        if await self.connect(host, peer_id):
+            return True
+        before = set(self._book.addresses_of(peer_id))
+        await self._look_up(host, peer_id, before)
+        return not before.issuperset(self._book.addresses_of(peer_id)) and await self.connect(host, peer_id)
+
+    async def _dial_any(self, host: PeerHost, peer_id: str, addresses: Sequence[str]) -> bool:
+        for address in addresses:
+            try:
+                await host.dial(peer_id, address)
+                return True
+            except NetworkError as error:
+                log.debug("%s: %r", error, error.__cause__)
+        return False
+
+    async def _dial_directly(self, host: PeerHost, peer_id: str) -> None:
+        """A peer that is reached through a relay may be reachable without: then the relay is not needed."""
+        done = self._dialling[peer_id] = trio.Event()
+        try:
+            reached = await self._dial_any(host, peer_id, self._book.direct_addresses_of(peer_id))
+            # Counted as reached: it lives, and must not be forgotten for being behind a NAT.
+            self._book.dialled(peer_id, trio.current_time() + bounds.REDIAL_MAX_S, reached=True)
+            if reached:
+                await host.drop(peer_id, relayed_only=True)
+        finally:
+            done.set()
+            self._dialling.pop(peer_id, None)
+
+    async def _look_up(self, host: PeerHost, target: str, known: set[str]) -> None:
+        """Ask ever nearer peers for the target until one knows a new address (Kademlia's iterative FIND_NODE)."""
+        asked: set[str] = set()
+        while len(asked) < bounds.LOOKUP_ASKED and known.issuperset(self._book.addresses_of(target)):
+            rows = self._book.closest(target, leave_out=target)
+            batch = [peer_id for peer_id, _ in rows if peer_id not in asked][: bounds.LOOKUP_AT_ONCE]
+            if not batch:
+                return
+            asked.update(batch)
+            async with trio.open_nursery() as nursery:
+                for peer_id in batch:
+                    nursery.start_soon(self._ask_for, host, peer_id, target)
+
+    async def _ask_for(self, host: PeerHost, peer_id: str, target: str) -> None:
+        with trio.move_on_after(bounds.LOOKUP_TIMEOUT_S):
+            if await self.connect(host, peer_id):
+                await self._exchange(host, peer_id, near=target)
+
     # ------------------------------------------------------------ introductions
 
     async def _introduce(self, peer_id: str, payload: bytes) -> bytes:
-        self._learn(peer_id, payload)
-        others = [
-            {"peer": other, "addresses": list(addresses)} for other, addresses in self._book.sample(leave_out=peer_id)
-        ]
+        near = self._learn(peer_id, payload)
+        rows = self._book.closest(near, leave_out=peer_id) if near else self._book.sample(leave_out=peer_id)
+        others = [{"peer": other, "addresses": list(addresses)} for other, addresses in rows]
         return codec.encode({**self._own_record(), "others": others})
 
     def _own_record(self) -> dict[str, Any]:
-        addresses = self._host.addresses() if self._host is not None else []
-        return {"addresses": [each.partition("/p2p/")[0] for each in addresses], "roles": self._roles}
+        return {"addresses": self._own_addresses()[: bounds.ADDRESSES], "roles": self._roles}
 
-    def _learn(self, peer_id: str, payload: bytes) -> None:
+    def _learn(self, peer_id: str, payload: bytes) -> str | None:
+        """Take a peer's words; the peer id it is looking for, if any."""
         try:
             record = codec.decode(payload, max_bytes=limits.REQUEST_BYTES)
             addresses, roles = list(record["addresses"]), list(record["roles"])
             others = [(each["peer"], list(each["addresses"])) for each in record.get("others", ())]
+            near = record.get("near")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise NetworkError("a malformed introduction", code="SHOAL-N05") from error
         seen_ip = self._host.remote_ip(peer_id) if self._host is not None else None
@@ -120,34 +207,63 @@ class Discovery:
         for other, hinted in others[: bounds.EXCHANGED_PEERS]:
             self._book.hint(other, hinted, trio.current_time())
         self._changed()
+        return near if isinstance(near, str) and PEER_ID.match(near) else None
 
     # ------------------------------------------------------------ one connected peer
 
     async def _watch(self, host: PeerHost, peer_id: str) -> None:
         """Introduce ourselves, then ping: a peer that is stopped or cut off does not close its connection."""
         try:
-            await self._exchange(host, peer_id)
             with network_errors(f"pinging {peer_id}"):
-                async with closing(await self._open_ping(host, peer_id)) as stream:
-                    rounds = 0
-                    while peer_id in host.connected():
-                        await self._ping(stream)
-                        rounds += 1
-                        if rounds % bounds.EXCHANGE_EVERY == 0:
-                            await self._exchange(host, peer_id)
-                        await trio.sleep(bounds.PING_INTERVAL_S)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._keep_exchanging, host, peer_id)
+                    nursery.start_soon(self._keep_comparing, host, peer_id)
+                    await self._keep_pinging(host, peer_id)
+                    nursery.cancel_scope.cancel()
         except NetworkError as error:
             if peer_id in host.connected():
                 log.info("lost %s: %s", peer_id, error)
                 await host.drop(peer_id)
         finally:
             self._watched.discard(peer_id)
+            self._latency_s.pop(peer_id, None)
             self._book.lost(peer_id, trio.current_time())
             self._changed()
 
-    async def _exchange(self, host: PeerHost, peer_id: str) -> None:
+    async def _keep_exchanging(self, host: PeerHost, peer_id: str) -> None:
+        pause_s = bounds.EXCHANGE_MIN_S
+        while True:
+            await self._exchange(host, peer_id)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, bounds.EXCHANGE_MAX_S)
+
+    async def _keep_comparing(self, host: PeerHost, peer_id: str) -> None:
+        """Ask for the peer's summary of the mesh, soon and then ever more rarely."""
+        pause_s = bounds.COMPARE_MIN_S
+        while self.mesh is not None:
+            await trio.sleep(pause_s)
+            try:
+                timeout_s = bounds.PING_TIMEOUT_S
+                await self.mesh.take_reply(await request(host, peer_id, MESH, b"", timeout_s=timeout_s))
+            except NetworkError as error:
+                log.debug("no summaries from %s: %s", peer_id, error)
+            pause_s = min(4 * pause_s, bounds.COMPARE_MAX_S)
+
+    async def _keep_pinging(self, host: PeerHost, peer_id: str) -> None:
+        async with closing(await self._open_ping(host, peer_id)) as stream:
+            rounds, heard = 0, -1
+            while peer_id in host.connected():
+                received, _ = host.traffic(peer_id)
+                if received == heard or rounds % bounds.PING_EVERY == 0:
+                    await self._ping(stream, peer_id)
+                    received, _ = host.traffic(peer_id)
+                heard = received
+                rounds += 1
+                await trio.sleep(bounds.PING_INTERVAL_S)
+
+    async def _exchange(self, host: PeerHost, peer_id: str, *, near: str | None = None) -> None:
         try:
-            payload = codec.encode(self._own_record())
+            payload = codec.encode({**self._own_record(), **({"near": near} if near else {})})
             reply = await request(host, peer_id, PEERS, payload, timeout_s=bounds.PING_TIMEOUT_S)
             self._learn(peer_id, reply)
         except NetworkError as error:
@@ -157,9 +273,11 @@ class Discovery:
         with trio.fail_after(bounds.PING_TIMEOUT_S):
             return await host.open_stream(peer_id, PING)
 
-    async def _ping(self, stream: Any) -> None:
+    async def _ping(self, stream: Any, peer_id: str) -> None:
         nonce = secrets.token_bytes(_PING_BYTES)
+        began_s = trio.current_time()
         with trio.fail_after(bounds.PING_TIMEOUT_S):
             await stream.write(nonce)
             if await read_exactly(stream, _PING_BYTES) != nonce:
                 raise NetworkError("the answer to a ping is wrong", code="SHOAL-N05")
+        self._latency_s[peer_id] = trio.current_time() - began_s

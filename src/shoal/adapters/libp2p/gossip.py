@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import trio
@@ -17,14 +17,25 @@ from libp2p.pubsub.pubsub import Pubsub
 
 from shoal.adapters.libp2p import bounds
 from shoal.adapters.libp2p.budget import Bucket
+from shoal.adapters.libp2p.conduct import Conduct
+from shoal.adapters.libp2p.replay import ReplayGuard
+from shoal.adapters.libp2p.topics import Kept
 from shoal.core import limits
+from shoal.errors import NetworkError
+from shoal.ports import Received, Topic
 
 log = logging.getLogger(__name__)
 
 _PROTOCOLS = ("/meshsub/1.2.0", "/meshsub/1.1.0")
 _QUEUE_ROOM = 16
 """The library drops what a peer's outgoing queue of 32 cannot take; the other half is for forwarding."""
-_QUEUE_WAIT_S = 1.0
+_QUEUE_WAIT_S = 3.0
+
+
+class Sink(Protocol):
+    """Where messages of a topic go."""
+
+    def put(self, author: str, data: bytes) -> None: ...
 
 
 class Inbox:
@@ -50,26 +61,27 @@ class Inbox:
 
 
 class Gossip:
-    """Topics and budgets of a node; outlives any one host.
+    """Topics of a node and what it admits on them; outlives any one host.
 
     Args:
-        on_flood: called with the id of a peer that keeps sending more than its budget, or garbage.
+        conduct: whose budgets each message is taken from.
+        refuses: whether a peer is cut off.
     """
 
-    def __init__(self, on_flood: Callable[[str], None]) -> None:
-        self._on_flood = on_flood
-        self._inboxes: dict[str, list[Inbox]] = {}
-        self._budgets: OrderedDict[str, tuple[Bucket, Bucket]] = OrderedDict()
-        self._strikes: Counter[str] = Counter()
+    def __init__(self, conduct: Conduct, refuses: Callable[[str], bool]) -> None:
+        self.conduct, self._refuses = conduct, refuses
+        self._sinks: dict[str, list[Sink]] = {}
+        self._joined: dict[str, Kept] = {}
+        self._replays = ReplayGuard(now_s=trio.current_time)
         self._service: GossipService | None = None
         self._pace: Bucket | None = None
         self._publishing = trio.Lock()
         self._stalled: WeakSet[Any] = WeakSet()
 
     async def attach(self, service: GossipService) -> None:
-        """Use a new host's service: join every topic that has a subscriber."""
+        """Use a new host's service: hear every topic that has a reader."""
         self._service = service
-        for topic in list(self._inboxes):
+        for topic in list(self._sinks):
             await service.subscribe(topic)
 
     def detach(self) -> None:
@@ -78,21 +90,61 @@ class Gossip:
     @asynccontextmanager
     async def subscribe(self, topic: str) -> AsyncIterator[AsyncIterator[tuple[str, bytes]]]:
         """Messages of others as (peer id of the author, data)."""
-        _check_topic(topic)
         inbox = Inbox()
-        first = topic not in self._inboxes
-        self._inboxes.setdefault(topic, []).append(inbox)
+        await self._add(topic, inbox)
         try:
-            if first:
-                await self._safely("join", "subscribe", topic)
             yield inbox
         finally:
-            self._inboxes[topic].remove(inbox)
-            if not self._inboxes[topic]:
-                del self._inboxes[topic]
-                with trio.move_on_after(bounds.CLOSE_TIMEOUT_S) as scope:
-                    scope.shield = True
-                    await self._safely("leave", "unsubscribe", topic)
+            await self._remove(topic, inbox)
+
+    async def join(self, topic: str) -> None:
+        """Keep a topic's messages until `leave`."""
+        if topic in self._joined:
+            return
+        if len(self._joined) >= bounds.JOINED_TOPICS:
+            raise NetworkError(
+                f"{bounds.JOINED_TOPICS} topics are joined already", code="SHOAL-N13", hint="leave one first"
+            )
+        _check_topic(topic)
+        kept = self._joined[topic] = Kept()
+        await self._add(topic, kept)
+
+    async def leave(self, topic: str) -> None:
+        """Stop keeping a topic's messages, and forget them."""
+        kept = self._joined.pop(topic, None)
+        if kept is not None:
+            await self._remove(topic, kept)
+
+    def read(self, topic: str, *, after: int) -> Sequence[Received]:
+        """What is kept of a joined topic."""
+        if topic not in self._joined:
+            raise NetworkError(f"the topic {topic!r} is not joined", code="SHOAL-N14", hint="join it first")
+        return self._joined[topic].after(after)
+
+    def topics(self) -> Sequence[Topic]:
+        """Topics that are heard here or by connected peers."""
+        heard = self._service.hearers() if self._service is not None else {}
+        names = sorted(set(self._sinks) | set(heard))
+        return tuple(Topic(name, name in self._sinks, heard.get(name, ())) for name in names)
+
+    def own_topics(self) -> list[str]:
+        """Topics that this node hears."""
+        return sorted(self._sinks)
+
+    async def _add(self, topic: str, sink: Sink) -> None:
+        _check_topic(topic)
+        first = topic not in self._sinks
+        self._sinks.setdefault(topic, []).append(sink)
+        if first:
+            await self._safely("join", "subscribe", topic)
+
+    async def _remove(self, topic: str, sink: Sink) -> None:
+        self._sinks[topic].remove(sink)
+        if not self._sinks[topic]:
+            del self._sinks[topic]
+            with trio.move_on_after(bounds.CLOSE_TIMEOUT_S) as scope:
+                scope.shield = True
+                await self._safely("leave", "unsubscribe", topic)
 
     async def publish(self, topic: str, data: bytes) -> None:
         """Send at the pace that queues can take; what cannot be sent is dropped."""
@@ -132,37 +184,49 @@ class Gossip:
 
     # ------------------------------------------------------------ what the service asks
 
-    def admit(self, peer_id: str, topics: list[str], size_bytes: int) -> bool:
-        """Whether a message that a peer sends or forwards is wanted, and within the peer's budget."""
-        messages, volume = self._budget(peer_id)
-        if not messages.take(1) or not volume.take(size_bytes) or size_bytes > limits.GOSSIP_BYTES:
-            self.strike(peer_id)
+    def admit(self, forwarder: str, author: str, topics: list[str], size_bytes: int) -> bool:
+        """Whether a message that a peer sends or forwards is wanted, and within budgets."""
+        if self._refuses(forwarder) or self._refuses(author) or not self.conduct.admit(forwarder, size_bytes):
             return False
-        return len(topics) == 1 and topics[0] in self._inboxes
+        if size_bytes > limits.GOSSIP_BYTES:
+            self.conduct.strike(forwarder, bounds.STRIKE_UNSIGNED)
+            return False
+        return len(topics) == 1 and topics[0] in self._sinks
 
-    def strike(self, peer_id: str, weight: int = 1) -> None:
-        """Count against a peer; enough of it and the peer is cut off."""
-        self._strikes[peer_id] += weight
-        if self._strikes[peer_id] >= bounds.STRIKES:
-            del self._strikes[peer_id]
-            self._on_flood(peer_id)
+    def admit_new(self, forwarder: str, author: str, sequence: bytes) -> bool:
+        """Whether a message that the library does not remember is new, and within its author's budget."""
+        if self._replays.is_old(author, sequence):
+            self.conduct.strike(forwarder, bounds.STRIKE_REPLAYED)
+            return False
+        if self.conduct.admit_author(author):
+            return True
+        if forwarder == author:
+            self.conduct.strike(forwarder, bounds.STRIKE_OVER_BUDGET)
+        return False
 
-    def deliver(self, author: str, topic: str, data: bytes) -> None:
-        for inbox in self._inboxes.get(topic, ()):
-            inbox.put(author, data)
+    def deliver(self, author: str, sequence: bytes, topic: str, data: bytes) -> None:
+        """Hand a message with a verified signature to whoever reads its topic."""
+        self._replays.note(author, sequence)
+        for sink in self._sinks.get(topic, ()):
+            sink.put(author, data)
 
-    def _budget(self, peer_id: str) -> tuple[Bucket, Bucket]:
-        if peer_id not in self._budgets:
-            while len(self._budgets) >= 2 * bounds.CONNECTIONS:
-                gone, _ = self._budgets.popitem(last=False)
-                self._strikes.pop(gone, None)
-            now_s = trio.current_time
-            self._budgets[peer_id] = (
-                Bucket(per_s=bounds.PEER_MESSAGES_PER_S, burst=bounds.PEER_MESSAGES_BURST, now_s=now_s),
-                Bucket(per_s=bounds.PEER_BYTES_PER_S, burst=bounds.PEER_BYTES_BURST, now_s=now_s),
-            )
-        self._budgets.move_to_end(peer_id)
-        return self._budgets[peer_id]
+
+class _Metered:
+    """A gossip stream that is read at the pace its peer is allowed: floods of control messages wait outside."""
+
+    def __init__(self, stream: Any, conduct: Conduct) -> None:
+        self._stream, self._conduct = stream, conduct
+        self._peer_id = str(stream.muxed_conn.peer_id)
+
+    async def read(self, n: int | None = None) -> bytes:
+        pause_s = self._conduct.pause_s(self._peer_id)
+        if pause_s:
+            await trio.sleep(pause_s)
+        data: bytes = await self._stream.read(n)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class GossipService(Pubsub):  # type: ignore[misc]
@@ -205,28 +269,44 @@ class GossipService(Pubsub):  # type: ignore[misc]
                 self.peer_topics.setdefault(topic, set()).add(peer_id)
             self._peer_subscription_count[peer_id] = len(topics)
 
+    def hearers(self) -> dict[str, tuple[str, ...]]:
+        """For each topic the connected peers that hear it."""
+        return {topic: tuple(sorted(map(str, peers))) for topic, peers in self.peer_topics.items() if peers}
+
     async def push_msg(self, msg_forwarder: Any, msg: Any) -> None:
         try:
-            own = msg_forwarder == self.my_id
-            if own or self._gossip.admit(str(msg_forwarder), list(msg.topicIDs), len(msg.data)):
+            if msg_forwarder == self.my_id:
                 await super().push_msg(msg_forwarder, msg)
+                return
+            forwarder, author = str(msg_forwarder), str(ID(msg.from_id))
+            if not self._gossip.admit(forwarder, author, list(msg.topicIDs), len(msg.data)) or self._is_msg_seen(msg):
+                return
+            if self._gossip.admit_new(forwarder, author, msg.seqno):
+                await super().push_msg(msg_forwarder, msg)
+                if not self._is_msg_seen(msg):  # it was refused: its signature is missing or wrong
+                    self._gossip.conduct.strike(forwarder, bounds.STRIKE_UNSIGNED)
         except Exception as error:
             log.info("a gossip message was dropped: %r", error)
+            self._gossip.conduct.strike(str(msg_forwarder), bounds.STRIKE_UNSIGNED)
 
     def notify_subscriptions(self, publish_message: Any) -> None:
         author = ID(publish_message.from_id)
         if author != self.my_id:
-            self._gossip.deliver(str(author), publish_message.topicIDs[0], publish_message.data)
+            topic = publish_message.topicIDs[0]
+            self._gossip.deliver(str(author), publish_message.seqno, topic, publish_message.data)
 
     def handle_subscription(self, origin_id: Any, sub_message: Any) -> None:
         if len(sub_message.topicid) <= bounds.TOPIC_CHARACTERS:
             super().handle_subscription(origin_id, sub_message)
 
+    async def continuously_read_stream(self, stream: Any) -> None:
+        await super().continuously_read_stream(_Metered(stream, self._gossip.conduct))
+
     async def stream_handler(self, stream: Any) -> None:
         try:
             await super().stream_handler(stream)
         except Exception:
-            self._gossip.strike(str(stream.muxed_conn.peer_id), bounds.STRIKES // 4)
+            self._gossip.conduct.strike(str(stream.muxed_conn.peer_id), bounds.STRIKE_MALFORMED)
             raise  # the host resets the stream
 
 

@@ -10,14 +10,17 @@ from typing import Any
 
 import trio
 from libp2p.abc import INotifee
+from libp2p.connection_types import ConnectionType
 from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from shoal.adapters.libp2p import bounds
+from shoal.adapters.libp2p.addresses import is_circuit
 from shoal.adapters.libp2p.frames import network_errors
 from shoal.adapters.libp2p.gossip import Gossip, GossipService
 from shoal.adapters.libp2p.library import build_host
+from shoal.adapters.libp2p.relay import dial_through
 from shoal.errors import NetworkError
 
 log = logging.getLogger(__name__)
@@ -68,9 +71,21 @@ class PeerHost:
             if any(not connection.is_closed for connection in connections)
         }
 
+    def relayed(self, peer_id: str) -> bool:
+        """Whether a connected peer is reached through a relay only."""
+        connections = self._connections(peer_id)
+        return bool(connections) and all(map(_is_relayed, connections))
+
+    def traffic(self, peer_id: str) -> tuple[int, int]:
+        """Bytes received from and sent to a peer, over the connections that are open."""
+        counted = [connection.muxed_conn.secured_conn for connection in self._connections(peer_id)]
+        return sum(each.received_bytes for each in counted), sum(each.sent_bytes for each in counted)
+
     def remote_ip(self, peer_id: str) -> str | None:
-        """The address that a connected peer is seen at."""
+        """The address that a directly connected peer is seen at."""
         for connection in self._connections(peer_id):
+            if _is_relayed(connection):
+                continue
             remote = connection.muxed_conn.get_remote_address()
             if remote is not None:
                 return str(remote[0])
@@ -87,14 +102,28 @@ class PeerHost:
     async def dial(self, peer_id: str, address: str) -> None:
         """Connect; Noise proves that whoever answers holds the key of `peer_id`. Raises NetworkError."""
         with network_errors(f"dialling {address}"), trio.fail_after(bounds.DIAL_TIMEOUT_S):
+            if is_circuit(address):
+                await dial_through(self, address, peer_id)
+                return
             # Not `host.connect`: that tries one remembered address and then refuses the peer for a minute.
             await self._swarm.dial_addr(Multiaddr(f"{address}/p2p/{peer_id}"), ID.from_base58(peer_id))
 
-    async def drop(self, peer_id: str) -> None:
-        """End all connections to a peer, without waiting for it."""
+    async def upgrade(self, raw: Any, address: Multiaddr, peer_id: str | None) -> None:
+        """Make a connection of a raw one: to `peer_id` if it is ours, else from whoever Noise proves that it is.
+
+        One from elsewhere is waited for until it ends, which raises.
+        """
+        if peer_id is None:
+            await self._swarm.upgrade_inbound_raw_conn(raw, address)
+        else:
+            await self._swarm.upgrade_outbound_raw_conn(raw, ID.from_base58(peer_id))
+
+    async def drop(self, peer_id: str, *, relayed_only: bool = False) -> None:
+        """End all connections to a peer, or those through relays, without waiting for it."""
         async with trio.open_nursery() as nursery:
             for connection in self._connections(peer_id):
-                nursery.start_soon(self._close, connection)
+                if _is_relayed(connection) or not relayed_only:
+                    nursery.start_soon(self._close, connection)
 
     def handle(self, protocol: str, handler: Callable[[str, Any], Awaitable[None]]) -> None:
         """Have streams of a protocol handled as `handler(peer id, stream)`."""
@@ -133,13 +162,25 @@ class PeerHost:
             log.info("closing a connection: %r", error)
 
 
+def _is_relayed(connection: Any) -> bool:
+    return bool(connection.muxed_conn.get_connection_type() == ConnectionType.RELAYED)
+
+
 @asynccontextmanager
 async def run_host(
-    private_key: bytes, listen: Sequence[str], gossip: Gossip, changed: Callable[[], None]
+    private_key: bytes,
+    listen: Sequence[str],
+    gossip: Gossip,
+    changed: Callable[[], None],
+    refuses: Callable[[str], bool],
 ) -> AsyncIterator[tuple[PeerHost, GossipService]]:
-    """Listen and run until the block ends; a fault inside libp2p cancels the block and is raised."""
+    """Listen and run until the block ends; a fault inside libp2p cancels the block and is raised.
+
+    Args:
+        refuses: whether a peer is cut off.
+    """
     with network_errors("starting libp2p"):
-        host = build_host(private_key)
+        host = build_host(private_key, refuses)
         service = GossipService(host, gossip)
         peer_host = PeerHost(host, service, changed)
     async with host.run(listen_addrs=[Multiaddr(address) for address in listen]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -58,8 +59,31 @@ def tame() -> None:
     yamux.MAX_MESSAGE_SIZE = NOISE_PLAINTEXT_BYTES
 
 
+class _Counted:
+    """A connection that knows how many bytes went through it."""
+
+    def __init__(self, conn: Any) -> None:
+        self._conn = conn
+        self.received_bytes = self.sent_bytes = 0
+
+    async def read(self, n: int | None = None) -> bytes:
+        data: bytes = await self._conn.read(n)
+        self.received_bytes += len(data)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self._conn.write(data)
+        self.sent_bytes += len(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._conn, name)
+
+
 class _Muxer(yamux.Yamux):  # type: ignore[misc]
-    """Yamux whose faults end one connection."""
+    """Yamux whose bytes are counted and whose faults end one connection."""
+
+    def __init__(self, secured_conn: Any, *args: Any, **options: Any) -> None:
+        super().__init__(_Counted(secured_conn), *args, **options)
 
     async def start(self) -> None:
         try:
@@ -94,15 +118,17 @@ class _Swarm(Swarm):  # type: ignore[misc]
 
 
 class _Host(BasicHost):  # type: ignore[misc]
-    """A host whose stream handlers may fail, and are bounded per peer and in total."""
+    """A host whose stream handlers may fail, and are bounded per peer and in total; those cut off get none."""
 
-    def __init__(self, swarm: _Swarm) -> None:
+    def __init__(self, swarm: _Swarm, refuses: Callable[[str], bool]) -> None:
         self._streams: Counter[Any] = Counter()
+        self._refuses = refuses
         super().__init__(network=swarm, disable_identify_address_discovery=True)
 
     async def _swarm_stream_handler(self, net_stream: Any) -> None:
         peer = net_stream.muxed_conn.peer_id
-        if self._streams[peer] >= bounds.STREAMS_PER_PEER or self._streams.total() >= bounds.STREAMS:
+        full = self._streams[peer] >= bounds.STREAMS_PER_PEER or self._streams.total() >= bounds.STREAMS
+        if full or self._refuses(str(peer)):
             await net_stream.reset()
             return
         self._streams[peer] += 1
@@ -120,10 +146,13 @@ class _Host(BasicHost):  # type: ignore[misc]
         """Never ask: nothing here needs the answer, and it runs as a trio system task, outside any supervisor."""
 
 
-def build_host(private_key: bytes) -> Any:
+def build_host(private_key: bytes, refuses: Callable[[str], bool] = lambda peer_id: False) -> Any:
     """A host with this Ed25519 seed as its identity that speaks Noise, Yamux and TCP, and nothing else.
 
     The library's `new_host()` would also accept plaintext, in which any identity can be claimed.
+
+    Args:
+        refuses: whether a peer's streams are not served.
     """
     tame()
     key_pair = create_new_key_pair(private_key)
@@ -145,4 +174,4 @@ def build_host(private_key: bytes) -> Any:
             low_watermark=0,
         ),
     )
-    return _Host(swarm)
+    return _Host(swarm, refuses)

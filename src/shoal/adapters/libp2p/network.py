@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shoal.adapters.libp2p.addresses import split_address
+from shoal.adapters.libp2p.bans import Bans
+from shoal.adapters.libp2p.conduct import Conduct
 from shoal.adapters.libp2p.discovery import Discovery
 from shoal.adapters.libp2p.files import Downloads, Shelf
 from shoal.adapters.libp2p.frames import network_errors
 from shoal.adapters.libp2p.gossip import Gossip
 from shoal.adapters.libp2p.host import PeerHost, check_ports, run_host
+from shoal.adapters.libp2p.mesh import MESH, Mesh
 from shoal.adapters.libp2p.peer_id import peer_id_of
 from shoal.adapters.libp2p.peerbook import PeerBook
+from shoal.adapters.libp2p.reach import Reach, on_loopback_only
+from shoal.adapters.libp2p.relay import Places, Relay
 from shoal.adapters.libp2p.requests import Requests, request
+from shoal.adapters.libp2p.summary import OwnState
 from shoal.core import limits
 from shoal.errors import NetworkError
-from shoal.ports import Peer
+from shoal.ports import NetworkStatus, NodeSummary, Peer, Received, Topic
 
 log = logging.getLogger(__name__)
 
@@ -41,33 +50,105 @@ class Libp2pNetwork:
         bootstrap: Sequence[str],
         roles: Sequence[str],
         peerstore: Path | None,
+        lan: bool,
+        relay: bool,
     ) -> None:
-        public_key = Ed25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
-        self.peer_id = peer_id_of(public_key)
-        self._private_key = private_key
+        key = Ed25519PrivateKey.from_private_bytes(private_key)
+        self.peer_id = peer_id_of(key.public_key().public_bytes_raw())
+        self._private_key, self._roles, self._lan = private_key, list(roles), lan
         self._listen = list(listen)
+        self._version = version("shoal")
         self.started = trio.Event()
         self.rebuilds = 0
         """How often libp2p failed under this node."""
         self._host: PeerHost | None = None
         self._changed = trio.Event()
-        self._book = PeerBook(self.peer_id, bootstrap, peerstore)
+        self._book = PeerBook(self.peer_id, bootstrap, peerstore, now_s=trio.current_time)
+        self._bans = Bans(peerstore.with_name("bans.json") if peerstore is not None else None)
+        self._conduct = Conduct(on_spent=self._cut_off)
         self._requests = Requests()
         self._shelf = Shelf()
         self._downloads = Downloads()
-        self._gossip = Gossip(on_flood=self._on_flood)
-        self._discovery = Discovery(self._book, roles, self._requests, self._notify)
+        self._gossip = Gossip(self._conduct, refuses=self._bans.__contains__)
+        self._relay = Relay() if relay else None
+        self._places = Places()
+        self._reach = Reach(self._book, self._requests, self._places, self._notify)
+        self._discovery = Discovery(
+            self._book, roles, self._requests, self._bans, self._reachable_addresses, self._notify
+        )
+        self._mesh = self._discovery.mesh = Mesh(
+            book=self._book,
+            gossip=self._gossip,
+            requests=self._requests,
+            own=self._own_state,
+            sign=key.sign,
+            changed=self._notify,
+        )
 
     # ------------------------------------------------------------ the port
 
     def addresses(self) -> list[str]:
-        """Own listen addresses, each with `/p2p/<peer id>`; the same after a rebuild."""
-        return [f"{address}/p2p/{self.peer_id}" for address in self._listen]
+        """Own listen addresses and those through relays, each with `/p2p/<peer id>`."""
+        return [f"{address}/p2p/{self.peer_id}" for address in self._reachable_addresses()]
 
     def peers(self) -> list[Peer]:
         """Peers that introduced themselves; roles are their own claim."""
         connected = self._host.connected() if self._host is not None else set()
-        return [Peer(peer_id, addresses, roles, peer_id in connected) for peer_id, addresses, roles in self._book.all()]
+        return [
+            self._peer(peer_id, addresses, roles, peer_id in connected)
+            for peer_id, addresses, roles in self._book.all()
+        ]
+
+    def status(self) -> NetworkStatus:
+        """How this node is reached, by how many it is connected, and whom it has cut off."""
+        connected = len(self._host.connected()) if self._host is not None else 0
+        return NetworkStatus(self._reach.state, connected, self._places.relays(), self._bans.now(), self.rebuilds)
+
+    def mesh(self) -> Sequence[NodeSummary]:
+        """This node's own summary, then the latest of every other, the freshest first."""
+        return self._mesh.summaries()
+
+    async def ask_mesh(self, peer_id: str, *, timeout_s: float) -> Sequence[NodeSummary]:
+        """What another node, a bootstrap node above all, knows of the mesh. Raises NetworkError."""
+        return await self._mesh.take_reply(await self.request(peer_id, MESH, b"", timeout_s=timeout_s))
+
+    async def connect(self, address: str, *, timeout_s: float) -> str:
+        """Connect to a multiaddress with `/p2p/<peer id>`. Raises NetworkError.
+
+        >>> await network.connect("/ip4/192.0.2.7/tcp/4001/p2p/12D3KooW...", timeout_s=10)
+        '12D3KooW...'
+        """
+        found = split_address(address)
+        if found is None:
+            raise NetworkError(
+                f"{address!r} cannot be dialled",
+                code="SHOAL-N15",
+                hint="write it as /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID",
+            )
+        self._book.hint(found[1], [found[0]], trio.current_time())
+        with network_errors(f"connecting to {address}"), trio.fail_after(timeout_s):
+            await self._connected(found[1])
+        return found[1]
+
+    def add_addresses(self, peer_id: str, addresses: Sequence[str]) -> None:
+        """Addresses known from elsewhere: hints, which a dial then proves or not."""
+        self._book.hint(peer_id, addresses, trio.current_time())
+
+    async def join(self, topic: str) -> None:
+        """Hear a topic, and keep its last messages for `read`."""
+        await self._gossip.join(topic)
+
+    async def leave(self, topic: str) -> None:
+        """Undo `join`."""
+        await self._gossip.leave(topic)
+
+    def read(self, topic: str, *, after: int = 0) -> Sequence[Received]:
+        """Kept messages of a joined topic, oldest first."""
+        return self._gossip.read(topic, after=after)
+
+    def topics(self) -> Sequence[Topic]:
+        """Topics that this node or a connected peer hears."""
+        return self._gossip.topics()
 
     async def wait_for_peers(self, count: int, timeout_s: float) -> None:
         """Return once `count` peers are connected and introduced. Raises NetworkError."""
@@ -121,12 +202,43 @@ class Libp2pNetwork:
         host = self._host
         if host is None:
             raise NetworkError("the peer network is restarting", code="SHOAL-N10", hint="try again in a few seconds")
-        if not await self._discovery.connect(host, peer_id):
+        if not await self._discovery.find_and_connect(host, peer_id):
             raise NetworkError(f"peer {peer_id} cannot be reached", code="SHOAL-N03")
         return host
 
-    def _on_flood(self, peer_id: str) -> None:
-        self._discovery.ban(peer_id)
+    def _cut_off(self, peer_id: str) -> None:
+        self._discovery.cut_off(peer_id)
+
+    def _reachable_addresses(self) -> list[str]:
+        return self._listen + self._places.addresses()
+
+    def _peer(self, peer_id: str, addresses: tuple[str, ...], roles: tuple[str, ...], connected: bool) -> Peer:
+        host = self._host
+        received, sent = host.traffic(peer_id) if host is not None else (0, 0)
+        return Peer(
+            peer_id,
+            addresses,
+            roles,
+            connected,
+            relayed=host is not None and host.relayed(peer_id),
+            latency_s=self._discovery.latency_s(peer_id),
+            received_bytes=received,
+            sent_bytes=sent,
+            score=0.0 if peer_id in self._bans else self._conduct.score(peer_id),
+        )
+
+    def _own_state(self) -> OwnState:
+        return OwnState(
+            peer_id=self.peer_id,
+            roles=self._roles,
+            addresses=self._reach.advertised(self._listen),
+            topics=self._gossip.own_topics(),
+            load=round(os.getloadavg()[0] / (os.cpu_count() or 1), 2),
+            version=self._version,
+            reachability=self._reach.state,
+            peers=len(self._host.connected()) if self._host is not None else 0,
+            latency_s=self._discovery.median_latency_s(),
+        )
 
     def _notify(self) -> None:
         self._changed.set()
@@ -134,19 +246,45 @@ class Libp2pNetwork:
 
     async def _session(self) -> None:
         """One life of libp2p: ends with an exception, or when cancelled."""
-        async with run_host(self._private_key, self._listen, self._gossip, self._notify) as (host, gossip):
-            self._listen = [address.partition("/p2p/")[0] for address in host.addresses()]
+        async with run_host(self._private_key, self._listen, self._gossip, self._notify, self._bans.__contains__) as (
+            host,
+            gossip,
+        ):
+            self._listen = [address.rpartition("/p2p/")[0] for address in host.addresses()]
             self._requests.attach(host)
             self._shelf.attach(host)
+            self._places.attach(host)
+            if self._relay is not None:
+                self._relay.attach(host)
             self._host = host
             try:
                 await self._gossip.attach(gossip)
                 self.started.set()
-                await self._discovery.run(host)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._reach.run, host, self._listen)
+                    if self._lan:
+                        nursery.start_soon(self._meet_on_lan)
+                    await self._discovery.run(host)
             finally:
                 self._host = None
                 self._gossip.detach()
                 self._notify()
+
+    async def _meet_on_lan(self) -> None:
+        from shoal.adapters.libp2p.lan import run_lan  # zeroconf takes memory, and only this needs it
+
+        while not (addresses := self._reach.advertised(self._listen)):  # noqa: ASYNC110 - until the node knows its IP
+            await trio.sleep(1.0)
+        await run_lan(self.peer_id, addresses, self.add_addresses)
+
+    async def speak(self) -> None:
+        """Announce this node to the mesh and hear the others, for ever, whatever happens to libp2p."""
+        while True:
+            try:
+                await self._mesh.run()
+            except* Exception as group:
+                log.warning("the mesh's summaries start anew", exc_info=group)
+            await trio.sleep(_REBUILD_MIN_S)
 
     async def supervise(self) -> None:
         """Run sessions for ever, with a pause after each failure that doubles until one proves sound."""
@@ -164,8 +302,9 @@ class Libp2pNetwork:
             pause_s = min(2 * pause_s, _REBUILD_MAX_S)
 
     def remember(self) -> None:
-        """Save what is known of peers; blocks for a small file."""
+        """Save what is known of peers; blocks for two small files."""
         self._book.save()
+        self._bans.save()
 
 
 @asynccontextmanager
@@ -176,15 +315,19 @@ async def open_network(
     bootstrap: Sequence[str] = (),
     roles: Sequence[str] = (),
     peerstore: Path | None = None,
+    lan: bool | None = None,
+    relay: bool | None = None,
 ) -> AsyncIterator[Libp2pNetwork]:
     """Join the peer network; a bootstrap node is one with the role `bootstrap` that others name.
 
     Args:
         private_key: 32 bytes, the Ed25519 seed of the node's signing key; peers then know the node by that key.
-        listen: TCP multiaddrs; port 0 takes a free one.
+        listen: TCP multiaddrs; port 0 takes a free one. None at all: others reach this node through relays only.
         bootstrap: multiaddrs with `/p2p/` of nodes to meet others by.
         roles: what this node says it does.
-        peerstore: file to remember peers in over a restart.
+        peerstore: file to remember peers in over a restart; `bans.json` beside it holds the ban list.
+        lan: whether to meet peers by mDNS; by default if it listens beyond loopback.
+        relay: whether to relay for nodes that nobody can dial; by default if it is a bootstrap node.
 
     Raises NetworkError if it cannot listen, ConfigError for an address that cannot be used.
 
@@ -193,11 +336,18 @@ async def open_network(
     """
     check_ports(listen)
     network = Libp2pNetwork(
-        private_key=private_key, listen=listen, bootstrap=bootstrap, roles=roles, peerstore=peerstore
+        private_key=private_key,
+        listen=listen,
+        bootstrap=bootstrap,
+        roles=roles,
+        peerstore=peerstore,
+        lan=not on_loopback_only(listen) if lan is None else lan,
+        relay="bootstrap" in roles if relay is None else relay,
     )
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(network.supervise)
+            nursery.start_soon(network.speak)
             try:
                 with trio.move_on_after(_START_TIMEOUT_S):
                     await network.started.wait()

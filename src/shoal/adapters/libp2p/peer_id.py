@@ -20,3 +20,16 @@ def peer_id_of(signing_key: bytes) -> str:
     if len(signing_key) != 32:
         raise ValueError(f"an Ed25519 key has 32 bytes, not {len(signing_key)}")
     return base58.b58encode(_IDENTITY_MULTIHASH + _ED25519_PROTOBUF + signing_key).decode("ascii")
+
+
+def signing_key_of(peer_id: str) -> bytes:
+    """The Ed25519 public key that a peer id holds. Raises ValueError for a peer id of another kind.
+
+    >>> signing_key_of(peer_id_of(bytes(32))) == bytes(32)
+    True
+    """
+    data = base58.b58decode(peer_id)
+    prefix = _IDENTITY_MULTIHASH + _ED25519_PROTOBUF
+    if not data.startswith(prefix) or len(data) != len(prefix) + 32:
+        raise ValueError("not the peer id of an Ed25519 key")
+    return data[len(prefix) :]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
+import hashlib
 import json
 import logging
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shoal.adapters.libp2p import bounds
+from shoal.adapters.libp2p.addresses import PEER_ID, is_circuit, split_address, valid_addresses
 from shoal.core import limits
 from shoal.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-_PEER_ID = re.compile(r"12D3KooW[1-9A-HJ-NP-Za-km-z]{44}\Z")
-_ADDRESS = re.compile(r"/(ip4|ip6|dns4|dns6|dns)/([0-9A-Za-z.:-]{1,100})/tcp/([1-9][0-9]{0,4})\Z")
+_HINTS = 2
 _ROLE = re.compile(r"[a-z]{1,16}\Z")
 
 
@@ -30,6 +30,8 @@ class _Known:
     hinted: tuple[str, ...] = ()
     """As others said: good for a dial, which proves who answers, and for nothing else."""
     roles: tuple[str, ...] = ()
+    spoke: bool = False
+    """Whether the peer itself ever said something, be it that it has no address."""
     failures: int = 0
     dial_at_s: float = 0.0
 
@@ -42,19 +44,20 @@ class PeerBook:
         path: where to remember peers over a restart.
     """
 
-    def __init__(self, own_id: str, bootstrap: Sequence[str], path: Path | None) -> None:
-        self._own_id, self._path = own_id, path
+    def __init__(self, own_id: str, bootstrap: Sequence[str], path: Path | None, *, now_s: Callable[[], float]) -> None:
+        self._own_id, self._path, self._now_s = own_id, path, now_s
         self._known: dict[str, _Known] = {}
         self._saved = b""
         self.bootstrap: dict[str, tuple[str, ...]] = {}
         for address in bootstrap:
-            bare, _, peer_id = address.partition("/p2p/")
-            if not _PEER_ID.match(peer_id) or valid_address(bare) is None:
+            found = split_address(address)
+            if found is None:
                 raise ConfigError(
                     f"bootstrap address {address!r} cannot be used",
                     code="SHOAL-C07",
                     hint="write it as /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID",
                 )
+            bare, peer_id = found
             self.bootstrap[peer_id] = (*self.bootstrap.get(peer_id, ()), bare)
             if peer_id != own_id:
                 self._known[peer_id] = _Known()
@@ -67,19 +70,30 @@ class PeerBook:
         known = self._entry(peer_id)
         if known is None:
             return
-        known.addresses = _valid_addresses(addresses, seen_ip)
+        known.addresses = valid_addresses(addresses, seen_ip)
         known.roles = _valid_roles(roles)
-        known.hinted = ()
+        known.hinted, known.spoke = (), True
+
+    def confirm_signed(self, peer_id: str, addresses: Iterable[Any], roles: Iterable[Any]) -> None:
+        """As `confirm`, by words that others passed on: an address that only we know, since we see it, is kept."""
+        known = self._entry(peer_id)
+        if known is not None:
+            new = not known.spoke
+            known.addresses = valid_addresses(addresses) or known.addresses
+            known.roles, known.spoke = _valid_roles(roles), True
+            if new:
+                known.dial_at_s = max(known.dial_at_s, self._now_s() + self._courtesy_s(peer_id))
 
     def hint(self, peer_id: Any, addresses: Iterable[Any], now_s: float) -> None:
         """Note where somebody says that a peer can be found."""
-        if not isinstance(peer_id, str) or not _PEER_ID.match(peer_id):
+        if not isinstance(peer_id, str) or not PEER_ID.match(peer_id):
             return
-        found = _valid_addresses(addresses, None)
+        found = valid_addresses(addresses)
         new = peer_id not in self._known
         known = self._entry(peer_id) if found else None
         if known is not None:
-            known.hinted = found
+            # A few of each teller, so that one of them cannot crowd out the others.
+            known.hinted = tuple(dict.fromkeys((*found[:_HINTS], *known.hinted)))[: bounds.ADDRESSES]
             if new:
                 known.dial_at_s = now_s + self._courtesy_s(peer_id)
 
@@ -101,7 +115,7 @@ class PeerBook:
         candidates = [peer_id for peer_id in self._known if peer_id not in self.bootstrap]
         if not candidates:
             return False
-        worst = max(candidates, key=lambda each: (not self._known[each].addresses, self._known[each].failures))
+        worst = max(candidates, key=lambda each: (not self._known[each].spoke, self._known[each].failures))
         del self._known[worst]
         return True
 
@@ -109,7 +123,7 @@ class PeerBook:
 
     def all(self) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
         """Peers that spoke for themselves, as (peer id, addresses, roles)."""
-        return [(peer_id, each.addresses, each.roles) for peer_id, each in self._known.items() if each.addresses]
+        return [(peer_id, each.addresses, each.roles) for peer_id, each in self._known.items() if each.spoke]
 
     def sample(self, *, leave_out: str) -> list[tuple[str, tuple[str, ...]]]:
         """Some peers that spoke for themselves and answer, to tell others about."""
@@ -120,11 +134,33 @@ class PeerBook:
         ]
         return random.sample(good, min(len(good), bounds.EXCHANGED_PEERS))
 
+    def closest(self, target: str, *, leave_out: str) -> list[tuple[str, tuple[str, ...]]]:
+        """Peers that spoke for themselves, or the target itself, nearest to `target` by Kademlia's distance."""
+        rows = [
+            (peer_id, each.addresses or each.hinted)
+            for peer_id, each in self._known.items()
+            if (each.spoke or peer_id == target) and (each.addresses or each.hinted) and peer_id != leave_out
+        ]
+        return sorted(rows, key=lambda row: distance(row[0], target))[: bounds.CLOSEST]
+
+    def direct_addresses_of(self, peer_id: str) -> tuple[str, ...]:
+        """Those that lead through no relay: the ones known beforehand, then the peer's own words."""
+        known = self._known.get(peer_id, _Known())
+        every = dict.fromkeys((*self.bootstrap.get(peer_id, ()), *known.addresses))
+        return tuple(each for each in every if not is_circuit(each))
+
+    def roles_of(self, peer_id: str) -> tuple[str, ...]:
+        """A peer's own claim."""
+        return self._known[peer_id].roles if peer_id in self._known else ()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
     def addresses_of(self, peer_id: str) -> tuple[str, ...]:
         """Everything worth dialling, best first."""
         known = self._known.get(peer_id, _Known())
         every = (*self.bootstrap.get(peer_id, ()), *known.addresses, *known.hinted)
-        return tuple(dict.fromkeys(every))[: 2 * bounds.ADDRESSES]
+        return tuple(sorted(dict.fromkeys(every), key=is_circuit))[: 2 * bounds.ADDRESSES]
 
     def due(self, connected: set[str], now_s: float) -> list[str]:
         """Peers to dial now, bootstrap peers first."""
@@ -166,7 +202,7 @@ class PeerBook:
         """Write the file if anything changed; to be called in a thread."""
         if self._path is None:
             return
-        rows = [{"peer_id": peer, "addresses": where, "roles": roles} for peer, where, roles in self.all()]
+        rows = [{"peer_id": peer, "addresses": where, "roles": roles} for peer, where, roles in self.all() if where]
         data = json.dumps(rows, indent=1).encode()
         if data == self._saved:
             return
@@ -190,38 +226,14 @@ class PeerBook:
             log.warning("%s cannot be read and is ignored: %r", self._path, error)
 
 
+def distance(one: str, other: str) -> int:
+    """Between two peer ids: the XOR of their SHA-256 (libp2p specs, `kad-dht`)."""
+    first, second = (hashlib.sha256(each.encode()).digest() for each in (one, other))
+    return int.from_bytes(first, "big") ^ int.from_bytes(second, "big")
+
+
 def _jitter() -> float:
     return random.uniform(0.5, 1.0)  # noqa: S311 - only spreads load
-
-
-def valid_address(text: Any, seen_ip: str | None = None) -> str | None:
-    """A dialable TCP multiaddr without peer id, or None. "Any interface" becomes the address the peer is seen at.
-
-    >>> valid_address("/ip4/0.0.0.0/tcp/4001", "192.0.2.7")
-    '/ip4/192.0.2.7/tcp/4001'
-    """
-    if not isinstance(text, str) or len(text) > bounds.ADDRESS_CHARACTERS:
-        return None
-    match = _ADDRESS.match(text)
-    if match is None or int(match[3]) > 65_535:
-        return None
-    family, host = match[1], match[2]
-    if family in ("ip4", "ip6"):
-        try:
-            ip = ipaddress.ip_address(host)
-            if ip.is_unspecified and seen_ip is not None:
-                ip = ipaddress.ip_address(seen_ip)
-        except ValueError:
-            return None
-        if ip.is_unspecified or ip.is_multicast:
-            return None
-        family, host = f"ip{ip.version}", str(ip)
-    return f"/{family}/{host}/tcp/{match[3]}"
-
-
-def _valid_addresses(addresses: Iterable[Any], seen_ip: str | None) -> tuple[str, ...]:
-    found = [valid_address(each, seen_ip) for each in list(addresses)[: bounds.ADDRESSES]]
-    return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
 def _valid_roles(roles: Iterable[Any]) -> tuple[str, ...]:
