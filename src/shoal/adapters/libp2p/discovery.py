@@ -59,6 +59,7 @@ class Discovery:
         self._watched: set[str] = set()
         self._latency_s: dict[str, float] = {}
         self._hurry = trio.Event()
+        self._moved = trio.Event()
         self.mesh: Mesh | None = None
         """Whose summaries are compared with those of peers."""
         requests.serve(PEERS, self._introduce)
@@ -107,6 +108,11 @@ class Discovery:
         log.warning("peer %s misbehaves: cut off for %.0f s", peer_id, length_s)
         self._book.hold_off(peer_id, trio.current_time() + length_s)
         self._hurry.set()
+
+    def tell_addresses(self) -> None:
+        """Introduce this node again at once: its addresses have changed."""
+        self._moved.set()
+        self._moved = trio.Event()
 
     def latency_s(self, peer_id: str) -> float | None:
         """The last ping's round trip."""
@@ -234,7 +240,8 @@ class Discovery:
         pause_s = bounds.EXCHANGE_MIN_S
         while True:
             await self._exchange(host, peer_id)
-            await trio.sleep(pause_s)
+            with trio.move_on_after(pause_s):
+                await self._moved.wait()
             pause_s = min(2 * pause_s, bounds.EXCHANGE_MAX_S)
 
     async def _keep_comparing(self, host: PeerHost, peer_id: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import trio
 from libp2p.abc import INotifee
 from libp2p.connection_types import ConnectionType
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStoreError
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
@@ -38,7 +39,8 @@ class _ConnectionEvents(INotifee):  # type: ignore[misc]
     async def disconnected(self, network: Any, conn: Any) -> None:
         # Else the peerstore keeps keys and addresses of everyone who ever connected.
         if not network.get_connections(conn.muxed_conn.peer_id):
-            network.peerstore.clear_peerdata(conn.muxed_conn.peer_id)
+            with suppress(PeerStoreError):  # it holds nothing of who came through a relay
+                network.peerstore.clear_peerdata(conn.muxed_conn.peer_id)
         self._changed()
 
     async def opened_stream(self, network: Any, stream: Any) -> None: ...

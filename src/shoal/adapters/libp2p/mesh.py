@@ -58,6 +58,7 @@ class Mesh:
     ) -> None:
         self._book, self._gossip, self._own, self._sign, self._changed = book, gossip, own, sign, changed
         self._held: dict[str, _Held] = {}
+        self._news = trio.Event()
         requests.serve(MESH, self._answer)
 
     # ------------------------------------------------------------ what is known
@@ -120,6 +121,10 @@ class Mesh:
                 async for author, data in stream:
                     self._hear(author, data)
 
+    def announce_soon(self) -> None:
+        """Say at once what has changed."""
+        self._news.set()
+
     def _hear(self, author: str, data: bytes) -> None:
         try:
             summary = self.take(data)
@@ -130,12 +135,13 @@ class Mesh:
             self._gossip.conduct.strike(author, bounds.STRIKE_BAD_SUMMARY)
 
     async def _announce(self) -> None:
-        for pause_s in _FIRST_PAUSES_S:
-            await trio.sleep(pause_s)
-            await self._gossip.publish(MESH_TOPIC, self._own_bytes(time.time()))
+        pauses_s = list(reversed(_FIRST_PAUSES_S))
         while True:
-            pause_s = max(bounds.ANNOUNCE_S, len(self._held) / bounds.ANNOUNCEMENTS_PER_S)
-            await trio.sleep(pause_s * random.uniform(0.8, 1.0))  # noqa: S311 - only spreads load
+            often_s = max(bounds.ANNOUNCE_S, len(self._held) / bounds.ANNOUNCEMENTS_PER_S)
+            pause_s = pauses_s.pop() if pauses_s else often_s
+            self._news = trio.Event()
+            with trio.move_on_after(pause_s * random.uniform(0.8, 1.0)):  # noqa: S311 - only spreads load
+                await self._news.wait()
             await self._gossip.publish(MESH_TOPIC, self._own_bytes(time.time()))
 
     async def _answer(self, peer_id: str, payload: bytes) -> bytes:

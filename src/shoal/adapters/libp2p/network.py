@@ -72,7 +72,7 @@ class Libp2pNetwork:
         self._gossip = Gossip(self._conduct, refuses=self._bans.__contains__)
         self._relay = Relay() if relay else None
         self._places = Places()
-        self._reach = Reach(self._book, self._requests, self._places, self._notify)
+        self._reach = Reach(self._book, self._requests, self._places, self._moved)
         self._discovery = Discovery(
             self._book, roles, self._requests, self._bans, self._reachable_addresses, self._notify
         )
@@ -239,6 +239,11 @@ class Libp2pNetwork:
             peers=len(self._host.connected()) if self._host is not None else 0,
             latency_s=self._discovery.median_latency_s(),
         )
+
+    def _moved(self) -> None:
+        self._discovery.tell_addresses()
+        self._mesh.announce_soon()
+        self._notify()
 
     def _notify(self) -> None:
         self._changed.set()
