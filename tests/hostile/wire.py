@@ -104,9 +104,9 @@ def message(random: random.Random, data: bytes, topic: str, *, signed: bool) -> 
         seqno=random.randbytes(8),
         data=data,
         topicIDs=[topic],
-        key=AUTHOR.public_key.serialize(),
     )
     unsigned = b"libp2p-pubsub:" + found.SerializeToString()
+    found.key = AUTHOR.public_key.serialize()
     found.signature = AUTHOR.private_key.sign(unsigned) if signed else random.randbytes(64)
     return found
 
