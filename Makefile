@@ -7,7 +7,7 @@ STAMP := .make
 NPM := npm --silent --no-audit --no-fund
 
 .DEFAULT_GOAL := help
-.PHONY: help repo demo test tree check unit e2e sim bench contracts clean
+.PHONY: help repo demo test tree check unit e2e sim fuzz bench contracts clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -17,7 +17,7 @@ repo: $(STAMP)/tools ## Set up .venv with everything, tests and checks included;
 demo: $(STAMP)/run ## Train a model on a whole local network and show every tinybar
 	@$(BIN)/shoal demo $(ARGS)
 
-test: $(STAMP)/tools contracts $(STAMP)/js ## Install what tests need, compile the contract again, run all tests
+test: $(STAMP)/tools contracts $(STAMP)/js $(STAMP)/js-libp2p ## Install what tests need, compile the contract again, run all tests
 	$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/evm tests/devnet $(ARGS)
 	$(BIN)/pytest tests/contract tests/hostile $(ARGS)
 	$(BIN)/pytest tests/e2e $(ARGS)
@@ -30,6 +30,9 @@ e2e: $(STAMP)/tools ## The whole stack, as a newcomer runs it
 
 sim: $(STAMP)/tools ## Simulate whole tasks with seeded faults
 	$(BIN)/pytest tests/unit/core/test_simulator.py $(ARGS)
+
+fuzz: $(STAMP)/tools ## 100,000 malformed messages of every wire type to a node; prints crashes and memory
+	$(BIN)/python tests/hostile/wire.py $(or $(ARGS),100000)
 
 tree: ## Write the README's tree from the modules' first lines
 	$(PYTHON) tools/tree.py
@@ -48,7 +51,7 @@ contracts: $(STAMP)/contracts ## Compile the contract and compare it with the co
 	cd contracts && $(NPM) run check
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/js/node_modules
+	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/js/node_modules tests/js-libp2p/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) tools/preflight.py python
@@ -79,4 +82,10 @@ $(STAMP)/js: tests/js/package-lock.json
 	@$(PYTHON) tools/preflight.py node
 	@mkdir -p $(STAMP)
 	cd tests/js && $(NPM) ci
+	@touch $@
+
+$(STAMP)/js-libp2p: tests/js-libp2p/package-lock.json
+	@$(PYTHON) tools/preflight.py node
+	@mkdir -p $(STAMP)
+	cd tests/js-libp2p && $(NPM) ci
 	@touch $@

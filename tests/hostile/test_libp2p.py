@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,16 +16,20 @@ from libp2p import new_host
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keys import KeyPair
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.network.config import RetryConfig
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
+from libp2p.relay.circuit_v2.pb import circuit_pb2
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.utils import encode_varint_prefixed
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
 from shoal.adapters.libp2p import Libp2pNetwork, bounds, open_network
 from shoal.adapters.libp2p.library import build_host, tame
+from shoal.adapters.libp2p.relay import HOP, STOP
 from shoal.core import codec
 from shoal.errors import NetworkError
 
@@ -247,6 +252,84 @@ async def test_a_flooding_peer_is_cut_off_and_the_others_are_still_heard() -> No
         await assert_sound(victim)
 
 
+async def test_a_peer_that_sends_valid_messages_without_end_is_cut_off_by_count() -> None:
+    """What is delivered of it is bounded by the budgets, however fast it sends: no clock is looked at here."""
+    async with victim_and_attacker() as (victim, attacker, peer_id):
+        await victim.join(TOPIC)
+        stream = await gossip_stream(attacker, peer_id)
+        name, sent = str(attacker.get_id()), 0
+        with trio.fail_after(60):
+            while name not in victim.status().cut_off:
+                rpc = rpc_pb2.RPC(publish=[signed_message(attacker, b"%d" % (sent + each)) for each in range(20)])
+                sent += 20
+                try:
+                    await stream.write(encode_varint_prefixed(rpc.SerializeToString()))
+                except BaseLibp2pError:
+                    break
+                await trio.sleep(0.005)
+        await until(lambda: name in victim.status().cut_off)
+        heard = victim.read(TOPIC)
+        assert {each.peer_id for each in heard} == {name}
+        seconds_worth = 2 * bounds.AUTHOR_MESSAGES_PER_S
+        assert heard[-1].number <= bounds.AUTHOR_MESSAGES_BURST + seconds_worth
+        await assert_sound(victim)
+
+
+def signed_message(author: Any, data: bytes, sequence: bytes | None = None) -> Any:
+    message = rpc_pb2.Message(
+        from_id=author.get_id().to_bytes(), seqno=sequence or os.urandom(8), data=data, topicIDs=[TOPIC]
+    )
+    message.signature = author.get_private_key().sign(b"libp2p-pubsub:" + message.SerializeToString())
+    message.key = author.get_public_key().serialize()
+    return message
+
+
+async def test_what_was_heard_is_not_heard_again_once_the_library_has_forgotten_it() -> None:
+    async with victim_and_attacker() as (victim, attacker, peer_id):
+        await victim.join(TOPIC)
+        stream = await gossip_stream(attacker, peer_id)
+        rpc = rpc_pb2.RPC(publish=[signed_message(attacker, b"once", time.time_ns().to_bytes(8, "big"))])
+        data = encode_varint_prefixed(rpc.SerializeToString())
+        await stream.write(data)
+        await until(lambda: victim.read(TOPIC))
+        victim._gossip._replays._now_s = lambda: trio.current_time() + 3 * bounds.REPLAY_S
+        assert victim._gossip._service is not None
+        victim._gossip._service.seen_messages.cache.clear()
+        await stream.write(data)
+        await until(lambda: victim._conduct.score(str(attacker.get_id())) < bounds.POINTS)
+        assert [each.data for each in victim.read(TOPIC)] == [b"once"]
+
+
+async def test_the_wrongly_signed_cost_their_sender_and_nobody_else() -> None:
+    async with victim_and_attacker() as (victim, attacker, peer_id):
+        await victim.join(TOPIC)
+        stream = await gossip_stream(attacker, peer_id)
+        forged = signed_message(attacker, b"sound")
+        forged.from_id = ID.from_pubkey(create_new_key_pair(bytes(32)).public_key).to_bytes()
+        tampered = signed_message(attacker, b"sound")
+        tampered.data = b"other"
+        for message in (forged, tampered):
+            before = victim._conduct.score(str(attacker.get_id()))
+            rpc = rpc_pb2.RPC(publish=[message])
+            await stream.write(encode_varint_prefixed(rpc.SerializeToString()))
+            await until(lambda before=before: victim._conduct.score(str(attacker.get_id())) < before - 1)
+        assert victim.read(TOPIC) == ()
+        assert victim._conduct.score(str(ID(forged.from_id))) == bounds.POINTS
+
+
+async def test_a_summary_in_anothers_name_is_refused() -> None:
+    async with open_network(private_key=os.urandom(32), roles=["trainer"]) as honest:
+        async with open_network(private_key=os.urandom(32), bootstrap=honest.addresses()) as victim:
+            await until(lambda: honest.peer_id in victim._mesh._held)
+            held = victim._mesh._held[honest.peer_id]
+            liar = "12D3KooW" + "A" * 44
+            for data in (held.data, held.data[:64] + held.data[64:].replace(b"trainer", b"trainee"), b"", bytes(9_000)):
+                before = victim._conduct.score(liar)
+                victim._mesh._hear(liar, data)
+                assert victim._conduct.score(liar) < before
+            assert victim._mesh._held[honest.peer_id].summary.roles == ("trainer",)
+
+
 async def test_a_topic_nobody_reads_is_not_relayed_and_strangers_messages_cost_only_their_budget() -> None:
     async with victim_and_attacker() as (victim, attacker, _):
         name = str(attacker.get_id())
@@ -390,3 +473,77 @@ async def test_bytes_sent_beyond_the_window_are_not_kept_for_ever(monkeypatch: p
         await write_until_cut_off(stream, bytes(1_000_000))
         await until(lambda: victim._host is not None and name not in victim._host.connected())
         await assert_sound(victim)
+
+
+# ---------------------------------------------------------------- relays, dial-backs and the library's DHT
+
+
+async def ask_relay(attacker: Any, relay: ID, message: Any) -> int:
+    stream = await attacker.new_stream(relay, [HOP])
+    await stream.write(encode_varint_prefixed(message.SerializeToString()))
+    reply = circuit_pb2.HopMessage()
+    reply.ParseFromString(await read_varint_prefixed_bytes_limited(stream, 4_096))
+    return int(reply.status)
+
+
+async def test_a_relay_gives_a_place_to_who_asks_and_circuits_to_no_one_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "RESERVATIONS", 1)
+    hop, pb = circuit_pb2.HopMessage, circuit_pb2
+    async with open_network(private_key=os.urandom(32), roles=["bootstrap"]) as relay:
+        async with running(build_host(os.urandom(32))) as one, running(build_host(os.urandom(32))) as two:
+            at = ID.from_base58(await dial(one, relay.addresses()[0]))
+            await dial(two, relay.addresses()[0])
+            named = pb.PeerId(id=two.get_id().to_bytes())
+            # In the name of another: the library's relay would reserve for that other.
+            assert await ask_relay(one, at, hop(type=hop.RESERVE, peer=named)) == pb.OK
+            assert relay._relay is not None
+            assert set(relay._relay._reserved) == {str(one.get_id())}
+            assert await ask_relay(two, at, hop(type=hop.RESERVE)) == pb.RESERVATION_REFUSED
+            assert await ask_relay(one, at, hop(type=hop.CONNECT, peer=named)) == pb.NO_RESERVATION
+            caller = pb.PeerId(id=one.get_id().to_bytes())
+            # It has a place, but does not speak the protocol: the circuit fails, the relay does not.
+            assert await ask_relay(two, at, hop(type=hop.CONNECT, peer=caller)) == pb.CONNECTION_FAILED
+            assert await ask_relay(one, at, hop(type=hop.STATUS)) == pb.MALFORMED_MESSAGE
+        await assert_sound(relay)
+
+
+async def test_a_circuit_is_taken_from_a_relay_of_ours_only_and_proves_who_calls() -> None:
+    stop = circuit_pb2.StopMessage
+    async with victim_and_attacker() as (victim, attacker, peer_id):
+        stream = await attacker.new_stream(peer_id, [STOP])
+        caller = circuit_pb2.PeerId(id=attacker.get_id().to_bytes())
+        await stream.write(encode_varint_prefixed(stop(type=stop.CONNECT, peer=caller).SerializeToString()))
+        reply = stop()
+        reply.ParseFromString(await read_varint_prefixed_bytes_limited(stream, 4_096))
+        assert reply.status == circuit_pb2.PERMISSION_DENIED
+        await assert_sound(victim)
+
+
+async def test_nobody_is_made_to_dial_a_third() -> None:
+    async with victim_and_attacker() as (victim, attacker, peer_id):
+        async with open_network(private_key=os.urandom(32)) as third:
+            port = third.addresses()[0].split("/")[4]
+            asked = ["/ip4/127.0.0.2/tcp/" + port, "/ip4/192.0.2.1/tcp/80", "/dns4/localhost/tcp/" + port, 7, "x"]
+            payload = codec.encode({"addresses": [*asked, "/ip4/0.0.0.0/tcp/" + port]})
+            stream = await attacker.new_stream(peer_id, ["/shoal/reach/1"])
+            await stream.write(len(payload).to_bytes(4, "big") + payload)
+            assert await stream.read(1) == b"\0"
+            size = int.from_bytes(await stream.read(4), "big")
+            reply = codec.decode(await stream.read(size), max_bytes=1_000)
+            # Only at the very address that the asker is seen at; ports are its own affair.
+            assert reply == {"ip": "127.0.0.1", "open": [f"/ip4/127.0.0.1/tcp/{port}"]}
+            await assert_sound(victim)
+
+
+async def test_one_silent_peer_stops_the_librarys_dht_for_everyone() -> None:
+    """Why there is no DHT here: twelve streams that say nothing take all its handlers, and keep them."""
+    async with running(build_host(os.urandom(32))) as server, running(build_host(os.urandom(32))) as attacker:
+        dht = KadDHT(server, DHTMode.SERVER)
+        peer_id = ID.from_base58(await dial(attacker, str(server.get_addrs()[0])))
+        for _ in range(12):
+            await attacker.new_stream(peer_id, ["/ipfs/kad/1.0.0"])
+        await until(lambda: dht._inbound_limiter.available_tokens == 0)
+        async with running(build_host(os.urandom(32))) as honest:
+            await dial(honest, str(server.get_addrs()[0]))
+            with pytest.raises(BaseLibp2pError):
+                await honest.new_stream(peer_id, ["/ipfs/kad/1.0.0"])

@@ -169,4 +169,3 @@ async def test_two_nodes_find_each_other_by_mdns() -> None:
     assert found[PEER][OTHER] == ["/ip4/127.0.0.1/tcp/4002"]
     assert PEER not in found[PEER]
     assert read_txt(txt_record(["/ip4/127.0.0.1/tcp/4001"], PEER)) == [("/ip4/127.0.0.1/tcp/4001", PEER)]
-
