@@ -329,3 +329,16 @@ async def test_a_ban_outlives_a_restart_and_then_ends(tmp_path: Path) -> None:
 
 def test_a_silent_peer_is_noticed_within_ten_seconds() -> None:
     assert bounds.PING_INTERVAL_S + bounds.PING_TIMEOUT_S < 10
+
+
+async def test_connections_that_nobody_uses_last() -> None:
+    """The library's side of a ping closes its stream after 10 s of silence: that is not the end of a peer."""
+    async with mesh_of(2) as (bootstrap, (one, two)):
+        await one.wait_for_peers(2, 20)
+        await two.wait_for_peers(2, 20)
+        lost = []
+        with trio.move_on_after(14):
+            while True:
+                lost += [each for node in (bootstrap, one, two) for each in node.peers() if not each.connected]
+                await trio.sleep(0.02)
+        assert lost == []

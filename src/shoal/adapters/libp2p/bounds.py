@@ -25,8 +25,9 @@ PEERSTORE_BYTES = 2 * MIB
 PING_INTERVAL_S = 2.5
 PING_TIMEOUT_S = 5.0
 """A stopped peer is noticed within both together: less than 10 s."""
-PING_EVERY = 4
-"""A peer that has just sent something lives, and is pinged only so rarely, to know its latency."""
+PING_EVERY = 3
+"""A peer that has just sent something lives, and is pinged only so rarely: to know its latency, and since py-libp2p
+closes a ping stream that was quiet for 10 s."""
 EXCHANGE_MIN_S = 2.0
 EXCHANGE_MAX_S = 30.0
 """Peers are asked for theirs soon, then ever more rarely."""

@@ -220,16 +220,14 @@ class Discovery:
     async def _watch(self, host: PeerHost, peer_id: str) -> None:
         """Introduce ourselves, then ping: a peer that is stopped or cut off does not close its connection."""
         try:
-            with network_errors(f"pinging {peer_id}"):
+            with network_errors(f"watching {peer_id}"):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_exchanging, host, peer_id)
                     nursery.start_soon(self._keep_comparing, host, peer_id)
-                    await self._keep_pinging(host, peer_id)
+                    await self._ping_until_lost(host, peer_id)
                     nursery.cancel_scope.cancel()
         except NetworkError as error:
-            if peer_id in host.connected():
-                log.info("lost %s: %s", peer_id, error)
-                await host.drop(peer_id)
+            log.warning("%s", error, exc_info=error)
         finally:
             self._watched.discard(peer_id)
             self._latency_s.pop(peer_id, None)
@@ -256,17 +254,36 @@ class Discovery:
                 log.debug("no summaries from %s: %s", peer_id, error)
             pause_s = min(4 * pause_s, bounds.COMPARE_MAX_S)
 
+    async def _ping_until_lost(self, host: PeerHost, peer_id: str) -> None:
+        try:
+            with network_errors(f"pinging {peer_id}"):
+                await self._keep_pinging(host, peer_id)
+        except NetworkError as error:
+            if peer_id in host.connected():
+                log.info("lost %s: %s", peer_id, error)
+                await host.drop(peer_id)
+
     async def _keep_pinging(self, host: PeerHost, peer_id: str) -> None:
-        async with closing(await self._open_ping(host, peer_id)) as stream:
-            rounds, heard = 0, -1
-            while peer_id in host.connected():
-                received, _ = host.traffic(peer_id)
-                if received == heard or rounds % bounds.PING_EVERY == 0:
-                    await self._ping(stream, peer_id)
-                    received, _ = host.traffic(peer_id)
-                heard = received
-                rounds += 1
-                await trio.sleep(bounds.PING_INTERVAL_S)
+        """Until the peer is gone, or a ping is not answered. A stream that was answered may end: then there is another,
+        since peers close a ping stream that was quiet for some seconds."""
+        while peer_id in host.connected():
+            async with closing(await self._open_ping(host, peer_id)) as stream:
+                await self._ping(stream, peer_id)
+                try:
+                    await self._ping_on(host, stream, peer_id)
+                except (trio.TooSlowError, NetworkError):
+                    raise
+                except Exception as error:
+                    log.debug("a ping stream to %s ended: %r", peer_id, error)
+
+    async def _ping_on(self, host: PeerHost, stream: Any, peer_id: str) -> None:
+        rounds, (heard, _) = 1, host.traffic(peer_id)
+        while peer_id in host.connected():
+            await trio.sleep(bounds.PING_INTERVAL_S)
+            if host.traffic(peer_id)[0] == heard or rounds % bounds.PING_EVERY == 0:
+                await self._ping(stream, peer_id)
+            heard, _ = host.traffic(peer_id)
+            rounds += 1
 
     async def _exchange(self, host: PeerHost, peer_id: str, *, near: str | None = None) -> None:
         try:
