@@ -184,7 +184,7 @@ async def test_a_killed_peer_is_noticed_and_comes_back_on_another_port() -> None
 
 async def test_a_stopped_peer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "PING_INTERVAL_S", 0.2)
-    monkeypatch.setattr(bounds, "PING_TIMEOUT_S", 1.5)
+    monkeypatch.setattr(bounds, "SILENCE_S", 2.0)
     async with open_network(private_key=os.urandom(32)) as network:
         with process(os.urandom(32), network.addresses()[0]) as (child, addresses):
             peer_id = addresses[0].rpartition("/")[2]

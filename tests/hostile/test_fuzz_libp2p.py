@@ -42,6 +42,7 @@ async def test_no_malformed_message_ends_a_node_or_makes_it_hang() -> None:
         assert remembered["peers"] <= limits.PEERS
         assert remembered["accounts"] <= 2 * bounds.CONNECTIONS
         assert remembered["bans"] <= bounds.BANS
+        assert remembered["hearers"] == 0
         async with open_network(private_key=os.urandom(32), bootstrap=node.addresses()) as honest:
             await honest.wait_for_peers(1, 20)
             assert await honest.request(node.peer_id, "echo", b"sound", timeout_s=10) == b"sound"

@@ -204,7 +204,11 @@ class Target:
     async def _stream(self, protocol: str) -> None:
         head = HELLO + encode_varint_prefixed(protocol.encode() + b"\n")
         data = head + mutated(STREAMS[protocol](self.random), self.random)
-        await self._host()._swarm_stream_handler(FakeConnection(data, self._stranger()))
+        stranger = self._stranger()
+        await self._host()._swarm_stream_handler(FakeConnection(data, stranger))
+        service = self.network._gossip._service
+        assert service is not None
+        service._handle_dead_peer(stranger)  # as the end of its connection would have it
 
     async def _multistream(self) -> None:
         data = mutated(HELLO + encode_varint_prefixed(b"/shoal/peers/1\n"), self.random)
@@ -255,6 +259,7 @@ def tables(network: Libp2pNetwork) -> dict[str, int]:
         "summaries": len(network._mesh._held),
         "accounts": len(network._conduct._accounts),
         "bans": len(network.status().cut_off),
+        "hearers": len(next(each.peers for each in network.topics() if each.name == TOPIC)),
     }
 
 

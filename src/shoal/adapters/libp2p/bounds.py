@@ -23,8 +23,9 @@ ROLES = 8
 EXCHANGED_PEERS = 100
 PEERSTORE_BYTES = 2 * MIB
 PING_INTERVAL_S = 2.5
-PING_TIMEOUT_S = 5.0
-"""A stopped peer is noticed within both together: less than 10 s."""
+PING_TIMEOUT_S = 7.0
+SILENCE_S = 8.0
+"""A peer from which no byte came for so long, though it was pinged, is lost: stopped, or cut off."""
 PING_EVERY = 3
 """A peer that has just sent something lives, and is pinged only so rarely: to know its latency, and since py-libp2p
 closes a ping stream that was quiet for 10 s."""
@@ -46,11 +47,15 @@ LOOKUP_TIMEOUT_S = 5.0
 # The mesh
 SUMMARY_BYTES = 8 * 1024
 SUMMARY_TOPICS = 16
-SUMMARY_AGE_S = 600.0
+SUMMARY_AGE_S = 4_000.0
+"""None older is accepted; in a mesh of few nodes, which speak more often, they are forgotten sooner."""
+FORGET_MIN_S = 180.0
+FORGET_ANNOUNCEMENTS = 4
+"""A node that left out so many announcements is forgotten."""
 SUMMARY_AHEAD_S = 120.0
 """How far another node's clock may be ahead of ours."""
-ANNOUNCE_S = 10.0
-ANNOUNCEMENTS_PER_S = 5.0
+ANNOUNCE_S = 15.0
+ANNOUNCEMENTS_PER_S = 1.0
 """Of the whole mesh together: in a large one each node speaks more rarely."""
 COMPARE_MIN_S = 2.0
 COMPARE_MAX_S = 60.0

@@ -8,6 +8,7 @@ themselves only; `others` are hints, which a dial then proves or not.
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import statistics
 from collections.abc import Callable, Sequence
@@ -224,7 +225,8 @@ class Discovery:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_exchanging, host, peer_id)
                     nursery.start_soon(self._keep_comparing, host, peer_id)
-                    await self._ping_until_lost(host, peer_id)
+                    nursery.start_soon(self._keep_pinging, host, peer_id)
+                    await self._drop_when_silent(host, peer_id)
                     nursery.cancel_scope.cancel()
         except NetworkError as error:
             log.warning("%s", error, exc_info=error)
@@ -246,44 +248,48 @@ class Discovery:
         """Ask for the peer's summary of the mesh, soon and then ever more rarely."""
         pause_s = bounds.COMPARE_MIN_S
         while self.mesh is not None:
-            await trio.sleep(pause_s)
+            await trio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - only spreads load
             try:
-                timeout_s = bounds.PING_TIMEOUT_S
-                await self.mesh.take_reply(await request(host, peer_id, MESH, b"", timeout_s=timeout_s))
+                own, timeout_s = self.mesh.own_summary(), bounds.PING_TIMEOUT_S
+                await self.mesh.take_reply(await request(host, peer_id, MESH, own, timeout_s=timeout_s))
             except NetworkError as error:
                 log.debug("no summaries from %s: %s", peer_id, error)
-            pause_s = min(4 * pause_s, bounds.COMPARE_MAX_S)
+            pause_s = min(3 * pause_s, bounds.COMPARE_MAX_S)
 
-    async def _ping_until_lost(self, host: PeerHost, peer_id: str) -> None:
-        try:
-            with network_errors(f"pinging {peer_id}"):
-                await self._keep_pinging(host, peer_id)
-        except NetworkError as error:
-            if peer_id in host.connected():
-                log.info("lost %s: %s", peer_id, error)
+    async def _drop_when_silent(self, host: PeerHost, peer_id: str) -> None:
+        """Return once the peer is gone; one that is silent though it is pinged is dropped."""
+        late_s = 0.0
+        while peer_id in host.connected():
+            silent_s = trio.current_time() - host.heard_s(peer_id)
+            if silent_s > bounds.SILENCE_S and late_s < _ROUND_S:  # if this node was late, so may be what it reads
+                log.info("lost %s: silent for %.0f s", peer_id, silent_s)
                 await host.drop(peer_id)
+                return
+            began_s = trio.current_time()
+            await trio.sleep(_ROUND_S)
+            late_s = trio.current_time() - began_s - _ROUND_S
 
     async def _keep_pinging(self, host: PeerHost, peer_id: str) -> None:
-        """Until the peer is gone, or a ping is not answered. A stream that was answered may end: then there is another,
-        since peers close a ping stream that was quiet for some seconds."""
-        while peer_id in host.connected():
-            async with closing(await self._open_ping(host, peer_id)) as stream:
-                await self._ping(stream, peer_id)
-                try:
-                    await self._ping_on(host, stream, peer_id)
-                except (trio.TooSlowError, NetworkError):
-                    raise
-                except Exception as error:
-                    log.debug("a ping stream to %s ended: %r", peer_id, error)
+        """A ping stream that ends is replaced: peers close one that was quiet for some seconds."""
+        while True:
+            try:
+                with trio.fail_after(bounds.PING_TIMEOUT_S):
+                    stream = await host.open_stream(peer_id, PING)
+                async with closing(stream):
+                    while True:
+                        await self._ping(stream, peer_id)
+                        await self._until_silent(host, peer_id)
+            except Exception as error:
+                log.debug("a ping of %s failed: %r", peer_id, error)
+                await trio.sleep(bounds.PING_INTERVAL_S)
 
-    async def _ping_on(self, host: PeerHost, stream: Any, peer_id: str) -> None:
-        rounds, (heard, _) = 1, host.traffic(peer_id)
-        while peer_id in host.connected():
+    async def _until_silent(self, host: PeerHost, peer_id: str) -> None:
+        """Who has just sent something lives: wait for a pause in it, but not for long."""
+        for _ in range(bounds.PING_EVERY):
+            heard_s = host.heard_s(peer_id)
             await trio.sleep(bounds.PING_INTERVAL_S)
-            if host.traffic(peer_id)[0] == heard or rounds % bounds.PING_EVERY == 0:
-                await self._ping(stream, peer_id)
-            heard, _ = host.traffic(peer_id)
-            rounds += 1
+            if host.heard_s(peer_id) == heard_s:
+                return
 
     async def _exchange(self, host: PeerHost, peer_id: str, *, near: str | None = None) -> None:
         try:
@@ -292,10 +298,6 @@ class Discovery:
             self._learn(peer_id, reply)
         except NetworkError as error:
             log.debug("no introduction from %s: %s", peer_id, error)  # whether it lives, the ping decides
-
-    async def _open_ping(self, host: PeerHost, peer_id: str) -> Any:
-        with trio.fail_after(bounds.PING_TIMEOUT_S):
-            return await host.open_stream(peer_id, PING)
 
     async def _ping(self, stream: Any, peer_id: str) -> None:
         nonce = secrets.token_bytes(_PING_BYTES)

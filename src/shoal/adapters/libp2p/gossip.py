@@ -229,6 +229,13 @@ class _Metered:
         return getattr(self._stream, name)
 
 
+class _Router(GossipSub):  # type: ignore[misc]
+    """The library's router with half its traffic."""
+
+    async def _emit_idontwant_for_message(self, msg_id: bytes, topic_ids: Any) -> None:
+        """Never: the specs mean it for large messages, and ours are small; the library says it of every one."""
+
+
 class GossipService(Pubsub):  # type: ignore[misc]
     """The library's service with our admission in front. It is stopped by any exception, so none leaves here.
 
@@ -237,7 +244,7 @@ class GossipService(Pubsub):  # type: ignore[misc]
     """
 
     def __init__(self, host: Any, gossip: Gossip) -> None:
-        router = GossipSub(
+        router = _Router(
             protocols=_PROTOCOLS,
             degree=4,
             degree_low=2,
@@ -264,7 +271,10 @@ class GossipService(Pubsub):  # type: ignore[misc]
         """A peer that is still connected keeps its topics: it told them on its own stream and will not repeat them."""
         topics = [topic for topic, peers in self.peer_topics.items() if peer_id in peers]
         super()._handle_dead_peer(peer_id)
-        if topics and self._peer_is_connected(peer_id):
+        if not self._peer_is_connected(peer_id):
+            # The library forgets only who took our stream: messages that wait for others would stay for ever.
+            self.router.remove_peer(peer_id)
+        elif topics:
             for topic in topics:
                 self.peer_topics.setdefault(topic, set()).add(peer_id)
             self._peer_subscription_count[peer_id] = len(topics)

@@ -83,6 +83,11 @@ class PeerHost:
         counted = [connection.muxed_conn.secured_conn for connection in self._connections(peer_id)]
         return sum(each.received_bytes for each in counted), sum(each.sent_bytes for each in counted)
 
+    def heard_s(self, peer_id: str) -> float:
+        """When the last byte of a connected peer came, on trio's clock."""
+        counted = [connection.muxed_conn.secured_conn for connection in self._connections(peer_id)]
+        return max((each.heard_s for each in counted), default=0.0)
+
     def remote_ip(self, peer_id: str) -> str | None:
         """The address that a directly connected peer is seen at."""
         for connection in self._connections(peer_id):

@@ -60,15 +60,17 @@ def tame() -> None:
 
 
 class _Counted:
-    """A connection that knows how many bytes went through it."""
+    """A connection that knows how many bytes went through it, and when the last came."""
 
     def __init__(self, conn: Any) -> None:
         self._conn = conn
         self.received_bytes = self.sent_bytes = 0
+        self.heard_s = trio.current_time()
 
     async def read(self, n: int | None = None) -> bytes:
         data: bytes = await self._conn.read(n)
         self.received_bytes += len(data)
+        self.heard_s = trio.current_time()
         return data
 
     async def write(self, data: bytes) -> None:

@@ -1,7 +1,8 @@
 """The mesh as this node knows it: every node's latest signed summary, gossiped, compared and asked for.
 
-Request `mesh`: an empty payload; the reply is canonical CBOR `{summaries}`, a list of signed summaries, the
-answering node's own first.
+Request `mesh`: the asker's own signed summary, or nothing of a mere observer; the reply is canonical CBOR
+`{summaries}`, a list of signed summaries, the answering node's own first. A new node is known so to whom it asks, and
+knows whom they know; gossip, which costs every node several messages for each, keeps the summaries fresh.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ from shoal.ports import NodeSummary
 log = logging.getLogger(__name__)
 
 MESH = "mesh"
-_FIRST_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
-"""A new node says early and often that it is there: until its gossip mesh has formed, nobody hears it."""
 _CBOR_HEAD_BYTES = 16
 
 
@@ -66,7 +65,7 @@ class Mesh:
     def summaries(self) -> list[NodeSummary]:
         """This node first, then the others, the freshest first."""
         now_s = time.time()
-        own = read_summary(self._own_bytes(now_s), now_s)
+        own = read_summary(self.own_summary(), now_s)
         others = [
             replace(held.summary, age_s=max(0.0, now_s - held.summary.time_s)) for held in self._fresh(now_s).values()
         ]
@@ -135,19 +134,24 @@ class Mesh:
             self._gossip.conduct.strike(author, bounds.STRIKE_BAD_SUMMARY)
 
     async def _announce(self) -> None:
-        pauses_s = list(reversed(_FIRST_PAUSES_S))
+        pause_s = bounds.ANNOUNCE_S * random.uniform(0.2, 1.0)  # noqa: S311 - only spreads load
         while True:
-            often_s = max(bounds.ANNOUNCE_S, len(self._held) / bounds.ANNOUNCEMENTS_PER_S)
-            pause_s = pauses_s.pop() if pauses_s else often_s
             self._news = trio.Event()
-            with trio.move_on_after(pause_s * random.uniform(0.8, 1.0)):  # noqa: S311 - only spreads load
+            with trio.move_on_after(pause_s):
                 await self._news.wait()
-            await self._gossip.publish(MESH_TOPIC, self._own_bytes(time.time()))
+            await self._gossip.publish(MESH_TOPIC, self.own_summary())
+            pause_s = self._interval_s() * random.uniform(0.8, 1.0)  # noqa: S311 - as above
+
+    def _interval_s(self) -> float:
+        """The larger the mesh, the more rarely each node speaks."""
+        return max(bounds.ANNOUNCE_S, len(self._held) / bounds.ANNOUNCEMENTS_PER_S)
 
     async def _answer(self, peer_id: str, payload: bytes) -> bytes:
+        if payload and self.take(payload).peer_id != peer_id:
+            raise NetworkError("somebody else's summary", code="SHOAL-N05")
         now_s = time.time()
         held = sorted(self._fresh(now_s).values(), key=lambda each: -each.summary.time_s)
-        rows = [self._own_bytes(now_s)]
+        rows = [self.own_summary()]
         size = len(rows[0]) + _CBOR_HEAD_BYTES
         for each in held:
             size += len(each.data) + _CBOR_HEAD_BYTES
@@ -156,10 +160,11 @@ class Mesh:
             rows.append(each.data)
         return codec.encode({"summaries": rows})
 
-    def _own_bytes(self, now_s: float) -> bytes:
-        return sign_summary(self._own(), now_s, self._sign)
+    def own_summary(self) -> bytes:
+        """This node's summary as of now, signed."""
+        return sign_summary(self._own(), time.time(), self._sign)
 
     def _fresh(self, now_s: float) -> dict[str, _Held]:
-        oldest_s = now_s - bounds.SUMMARY_AGE_S
+        oldest_s = now_s - max(bounds.FORGET_MIN_S, bounds.FORGET_ANNOUNCEMENTS * self._interval_s())
         self._held = {peer_id: held for peer_id, held in self._held.items() if held.summary.time_s >= oldest_s}
         return self._held

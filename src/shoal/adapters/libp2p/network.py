@@ -110,7 +110,8 @@ class Libp2pNetwork:
 
     async def ask_mesh(self, peer_id: str, *, timeout_s: float) -> Sequence[NodeSummary]:
         """What another node, a bootstrap node above all, knows of the mesh. Raises NetworkError."""
-        return await self._mesh.take_reply(await self.request(peer_id, MESH, b"", timeout_s=timeout_s))
+        reply = await self.request(peer_id, MESH, self._mesh.own_summary(), timeout_s=timeout_s)
+        return await self._mesh.take_reply(reply)
 
     async def connect(self, address: str, *, timeout_s: float) -> str:
         """Connect to a multiaddress with `/p2p/<peer id>`. Raises NetworkError.

@@ -29,10 +29,14 @@ _HELLO = b"\x13/multistream/1.0.0\n"
 
 
 class Reach:
-    """Finds out, and keeps up, how this node is reached."""
+    """Finds out, and keeps up, how this node is reached.
 
-    def __init__(self, book: PeerBook, requests: Requests, places: Places, changed: Callable[[], None]) -> None:
-        self._book, self._places, self._changed = book, places, changed
+    Args:
+        moved: called when the addresses to advertise are others than before.
+    """
+
+    def __init__(self, book: PeerBook, requests: Requests, places: Places, moved: Callable[[], None]) -> None:
+        self._book, self._places, self._moved = book, places, moved
         self._direct: bool | None = None
         self._tried_relays = False
         self._seen_ip: str | None = None
@@ -57,13 +61,14 @@ class Reach:
         """Serve one host until cancelled."""
         self._host, self._direct, self._tried_relays = host, None, False
         while True:
-            before = self.state
+            before, reached = self.advertised(listen), self.state
             self._direct = await self._ask(host, listen) if listen else False
             if self._direct is False:
                 await self._take_places(host)
-            if self.state != before:
+            if self.state != reached:
                 log.info("this node is reached: %s", self.state)
-                self._changed()
+            if self.advertised(listen) != before:
+                self._moved()
             settled = self.state in ("direct", "relayed")
             await trio.sleep(bounds.REACH_EVERY_S if settled else bounds.REACH_RETRY_S)
 
