@@ -124,6 +124,7 @@ async def measure(nodes: int, processes: int) -> None:
         began_s = time.time()
         for child in children[1:]:
             child.tell("go")
+        nursery.start_soon(progress, children)
         await until(lambda: sum(len(child.of("complete")) for child in children) == nodes)
         started_s = max(child.of("started")[0]["time_s"] for child in children)
         complete_s = max(each["time_s"] for child in children for each in child.of("complete"))
@@ -139,6 +140,14 @@ async def measure(nodes: int, processes: int) -> None:
             child.process.kill()
         nursery.cancel_scope.cancel()
     print(json.dumps({name: round(v, 3) if isinstance(v, float) else v for name, v in report.items()}, indent=1))
+
+
+async def progress(children: list[Child]) -> None:
+    began_s = time.time()
+    while True:
+        await trio.sleep(5)
+        complete = sum(len(child.of("complete")) for child in children)
+        print(f"{time.time() - began_s:.0f} s: {complete} nodes know all others", file=sys.stderr)
 
 
 async def announcements(children: list[Child], nodes: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from shoal.core.limits import MIB
 
 # Connections
 CONNECTIONS = 256
-DIALED = 16
+DIALED = 8
 """A node with so many connections dials only whom it needs; it still accepts up to CONNECTIONS."""
 STREAMS_PER_PEER = 64
 STREAMS = 1_024
@@ -29,9 +29,8 @@ SILENCE_S = 8.0
 PING_EVERY = 3
 """A peer that has just sent something lives, and is pinged only so rarely: to know its latency, and since py-libp2p
 closes a ping stream that was quiet for 10 s."""
-EXCHANGE_MIN_S = 2.0
-EXCHANGE_MAX_S = 30.0
-"""Peers are asked for theirs soon, then ever more rarely."""
+EXCHANGE_S = 120.0
+"""How often a peer is asked for others."""
 REDIAL_MIN_S = 0.5
 REDIAL_MAX_S = 30.0
 DIAL_FAILURES = 20
@@ -55,11 +54,13 @@ FORGET_ANNOUNCEMENTS = 4
 SUMMARY_AHEAD_S = 120.0
 """How far another node's clock may be ahead of ours."""
 ANNOUNCE_S = 15.0
-ANNOUNCEMENTS_PER_S = 1.0
-"""Of the whole mesh together: in a large one each node speaks more rarely."""
-COMPARE_MIN_S = 2.0
-COMPARE_MAX_S = 60.0
-"""How often a node compares its table with that of another: what gossip has lost comes so."""
+ANNOUNCEMENTS_PER_S = 0.2
+"""Of the whole mesh together, since each costs every node several messages: in a large mesh each speaks more rarely."""
+COMPARE_MIN_S = 0.3
+COMPARE_MAX_S = 10.0
+"""A node compares its table with that of one peer, soon and then more rarely: what gossip has lost comes so."""
+COMPARED_PER_S = 20.0
+"""Summaries; in a large mesh tables are compared more rarely still."""
 
 # Reachability
 DIAL_BACKS = 4

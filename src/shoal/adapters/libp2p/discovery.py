@@ -34,7 +34,7 @@ PING = "/ipfs/ping/1.0.0"
 _PING_BYTES = 32
 _ROUND_S = 0.5
 _SAVE_EVERY = 8
-_DIALS_AT_ONCE = 8
+_DIALS_AT_ONCE = 2
 
 
 class Discovery:
@@ -46,6 +46,7 @@ class Discovery:
 
     def __init__(
         self,
+        own_id: str,
         book: PeerBook,
         roles: Sequence[str],
         requests: Requests,
@@ -53,7 +54,7 @@ class Discovery:
         own_addresses: Callable[[], list[str]],
         changed: Callable[[], None],
     ) -> None:
-        self._book, self._roles, self._bans = book, list(roles), bans
+        self._own_id, self._book, self._roles, self._bans = own_id, book, list(roles), bans
         self._own_addresses, self._changed = own_addresses, changed
         self._host: PeerHost | None = None
         self._dialling: dict[str, trio.Event] = {}
@@ -70,6 +71,7 @@ class Discovery:
         self._host, self._dialling, self._watched = host, {}, set()
         rounds = 0
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_comparing, host)
             while True:
                 connected = host.connected()
                 host.mend_gossip()
@@ -216,6 +218,26 @@ class Discovery:
         self._changed()
         return near if isinstance(near, str) and PEER_ID.match(near) else None
 
+    async def _keep_comparing(self, host: PeerHost) -> None:
+        """Tell one peer after the other of this node, and ask it for its summary of the mesh."""
+        pause_s = bounds.COMPARE_MIN_S
+        while self.mesh is not None:
+            await trio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - only spreads load
+            peers = [peer_id for peer_id in host.connected() if peer_id not in self._bans]
+            if not peers:
+                continue
+            # Bootstrap nodes know most: at first only they are asked, later every other time.
+            first = [peer_id for peer_id in peers if peer_id in self._book.bootstrap]
+            early = pause_s < bounds.COMPARE_MAX_S or random.random() < 0.5  # noqa: S311 - only spreads load
+            peer_id = random.choice(first if first and early else peers)  # noqa: S311 - as above
+            try:
+                own, timeout_s = self.mesh.own_summary(), bounds.PING_TIMEOUT_S
+                await self.mesh.take_reply(await request(host, peer_id, MESH, own, timeout_s=timeout_s))
+            except NetworkError as error:
+                log.debug("no summaries from %s: %s", peer_id, error)
+            else:
+                pause_s = min(3 * pause_s, max(bounds.COMPARE_MAX_S, len(self.mesh) / bounds.COMPARED_PER_S))
+
     # ------------------------------------------------------------ one connected peer
 
     async def _watch(self, host: PeerHost, peer_id: str) -> None:
@@ -224,7 +246,6 @@ class Discovery:
             with network_errors(f"watching {peer_id}"):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_exchanging, host, peer_id)
-                    nursery.start_soon(self._keep_comparing, host, peer_id)
                     nursery.start_soon(self._keep_pinging, host, peer_id)
                     await self._drop_when_silent(host, peer_id)
                     nursery.cancel_scope.cancel()
@@ -237,24 +258,16 @@ class Discovery:
             self._changed()
 
     async def _keep_exchanging(self, host: PeerHost, peer_id: str) -> None:
-        pause_s = bounds.EXCHANGE_MIN_S
+        """Of two peers that meet one asks and both are introduced; the other waits a little for that."""
+        if self._own_id > peer_id:
+            await trio.sleep(bounds.COURTESY_S)
+        told = self._own_id > peer_id and self._book.introduced(peer_id)
         while True:
-            await self._exchange(host, peer_id)
-            with trio.move_on_after(pause_s):
+            if not told:
+                told = await self._exchange(host, peer_id)
+            with trio.move_on_after(bounds.EXCHANGE_S if told else bounds.PING_TIMEOUT_S):
                 await self._moved.wait()
-            pause_s = min(2 * pause_s, bounds.EXCHANGE_MAX_S)
-
-    async def _keep_comparing(self, host: PeerHost, peer_id: str) -> None:
-        """Ask for the peer's summary of the mesh, soon and then ever more rarely."""
-        pause_s = bounds.COMPARE_MIN_S
-        while self.mesh is not None:
-            await trio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - only spreads load
-            try:
-                own, timeout_s = self.mesh.own_summary(), bounds.PING_TIMEOUT_S
-                await self.mesh.take_reply(await request(host, peer_id, MESH, own, timeout_s=timeout_s))
-            except NetworkError as error:
-                log.debug("no summaries from %s: %s", peer_id, error)
-            pause_s = min(3 * pause_s, bounds.COMPARE_MAX_S)
+            told = False
 
     async def _drop_when_silent(self, host: PeerHost, peer_id: str) -> None:
         """Return once the peer is gone; one that is silent though it is pinged is dropped."""
@@ -291,13 +304,16 @@ class Discovery:
             if host.heard_s(peer_id) == heard_s:
                 return
 
-    async def _exchange(self, host: PeerHost, peer_id: str, *, near: str | None = None) -> None:
+    async def _exchange(self, host: PeerHost, peer_id: str, *, near: str | None = None) -> bool:
+        """Introduce this node, and learn of others; False if the peer did not answer."""
         try:
             payload = codec.encode({**self._own_record(), **({"near": near} if near else {})})
             reply = await request(host, peer_id, PEERS, payload, timeout_s=bounds.PING_TIMEOUT_S)
             self._learn(peer_id, reply)
         except NetworkError as error:
-            log.debug("no introduction from %s: %s", peer_id, error)  # whether it lives, the ping decides
+            log.debug("no introduction from %s: %s", peer_id, error)  # whether it lives, its silence decides
+            return False
+        return True
 
     async def _ping(self, stream: Any, peer_id: str) -> None:
         nonce = secrets.token_bytes(_PING_BYTES)

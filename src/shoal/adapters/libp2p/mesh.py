@@ -71,6 +71,9 @@ class Mesh:
         ]
         return [own, *sorted(others, key=lambda each: each.age_s)]
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def take(self, data: bytes) -> NodeSummary:
         """Check a summary and keep it if it is the latest of its node. Raises NetworkError if it is malformed."""
         now_s = time.time()
@@ -134,13 +137,14 @@ class Mesh:
             self._gossip.conduct.strike(author, bounds.STRIKE_BAD_SUMMARY)
 
     async def _announce(self) -> None:
-        pause_s = bounds.ANNOUNCE_S * random.uniform(0.2, 1.0)  # noqa: S311 - only spreads load
+        await trio.sleep(bounds.ANNOUNCE_S / 4)  # by then it has compared, and knows how large the mesh is
+        least = 0.0
         while True:
             self._news = trio.Event()
-            with trio.move_on_after(pause_s):
+            with trio.move_on_after(self._interval_s() * random.uniform(least, 1.0)):  # noqa: S311 - only spreads load
                 await self._news.wait()
             await self._gossip.publish(MESH_TOPIC, self.own_summary())
-            pause_s = self._interval_s() * random.uniform(0.8, 1.0)  # noqa: S311 - as above
+            least = 0.8
 
     def _interval_s(self) -> float:
         """The larger the mesh, the more rarely each node speaks."""

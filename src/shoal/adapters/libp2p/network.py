@@ -74,7 +74,7 @@ class Libp2pNetwork:
         self._places = Places()
         self._reach = Reach(self._book, self._requests, self._places, self._moved)
         self._discovery = Discovery(
-            self._book, roles, self._requests, self._bans, self._reachable_addresses, self._notify
+            self.peer_id, self._book, roles, self._requests, self._bans, self._reachable_addresses, self._notify
         )
         self._mesh = self._discovery.mesh = Mesh(
             book=self._book,

@@ -153,6 +153,10 @@ class PeerBook:
         """A peer's own claim."""
         return self._known[peer_id].roles if peer_id in self._known else ()
 
+    def introduced(self, peer_id: str) -> bool:
+        """Whether a peer ever said something of itself."""
+        return peer_id in self._known and self._known[peer_id].spoke
+
     def __len__(self) -> int:
         return len(self._known)
 
