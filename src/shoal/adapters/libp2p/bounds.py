@@ -8,6 +8,9 @@ from shoal.core.limits import MIB
 CONNECTIONS = 256
 DIALED = 8
 """A node with so many connections dials only whom it needs; it still accepts up to CONNECTIONS."""
+DIALED_AT_ONCE = 3
+DIAL_PACE_S = 3.0
+"""Past the first few connections peers are dialled one by one: a handshake takes some 50 ms of a CPU on both sides."""
 STREAMS_PER_PEER = 64
 STREAMS = 1_024
 BUFFERED_BYTES = 64 * MIB

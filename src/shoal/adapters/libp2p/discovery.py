@@ -34,7 +34,6 @@ PING = "/ipfs/ping/1.0.0"
 _PING_BYTES = 32
 _ROUND_S = 0.5
 _SAVE_EVERY = 8
-_DIALS_AT_ONCE = 2
 
 
 class Discovery:
@@ -60,6 +59,7 @@ class Discovery:
         self._dialling: dict[str, trio.Event] = {}
         self._watched: set[str] = set()
         self._latency_s: dict[str, float] = {}
+        self._dialled_s = 0.0
         self._hurry = trio.Event()
         self._moved = trio.Event()
         self.mesh: Mesh | None = None
@@ -95,15 +95,23 @@ class Discovery:
     def _dial_due(self, host: PeerHost, connected: set[str], nursery: trio.Nursery) -> None:
         """Dial bootstrap peers always, others up to a number; and those that a relay leads to, to do without it."""
         settled = {peer_id for peer_id in connected if not host.relayed(peer_id)} | self._dialling.keys()
-        room = min(bounds.DIALED - len(connected), _DIALS_AT_ONCE) - len(self._dialling)
-        for peer_id in self._book.due(settled, trio.current_time()):
+        now_s = trio.current_time()
+        room = self._room(len(connected) + len(self._dialling), now_s)
+        for peer_id in self._book.due(settled, now_s):
             if peer_id in self._bans:
                 continue
             if peer_id in connected:
                 nursery.start_soon(self._dial_directly, host, peer_id)
             elif room > 0 or peer_id in self._book.bootstrap:
                 room -= 1
+                self._dialled_s = now_s
                 nursery.start_soon(self.connect, host, peer_id)
+
+    def _room(self, connections: int, now_s: float) -> int:
+        """How many more to dial now."""
+        if connections < bounds.DIALED_AT_ONCE:
+            return bounds.DIALED_AT_ONCE - connections
+        return int(connections < bounds.DIALED and now_s - self._dialled_s >= bounds.DIAL_PACE_S)
 
     def cut_off(self, peer_id: str) -> None:
         """Ban a peer, and drop it at once."""
@@ -284,6 +292,7 @@ class Discovery:
 
     async def _keep_pinging(self, host: PeerHost, peer_id: str) -> None:
         """A ping stream that ends is replaced: peers close one that was quiet for some seconds."""
+        await self._until_silent(host, peer_id)
         while True:
             try:
                 with trio.fail_after(bounds.PING_TIMEOUT_S):
