@@ -32,6 +32,8 @@ SILENCE_S = 8.0
 PING_EVERY = 3
 """A peer that has just sent something lives, and is pinged only so rarely: to know its latency, and since py-libp2p
 closes a ping stream that was quiet for 10 s."""
+ASK_TIMEOUT_S = 20.0
+"""For what nobody waits for: on a busy machine a late answer is better than none, and than asking again."""
 EXCHANGE_S = 120.0
 """How often a peer is asked for others."""
 REDIAL_MIN_S = 0.5
@@ -57,7 +59,7 @@ FORGET_ANNOUNCEMENTS = 4
 SUMMARY_AHEAD_S = 120.0
 """How far another node's clock may be ahead of ours."""
 ANNOUNCE_S = 15.0
-ANNOUNCEMENTS_PER_S = 0.2
+ANNOUNCEMENTS_PER_S = 0.1
 """Of the whole mesh together, since each costs every node several messages: in a large mesh each speaks more rarely."""
 COMPARE_MIN_S = 0.3
 COMPARE_MAX_S = 10.0

@@ -138,8 +138,8 @@ class Discovery:
         """Try the peer's addresses in turn; True once connected. Simultaneous calls share one attempt."""
         if peer_id in self._dialling:
             await self._dialling[peer_id].wait()
-            return peer_id in host.connected()
-        if peer_id in host.connected():
+            return host.is_connected(peer_id)
+        if host.is_connected(peer_id):
             return True
         done = self._dialling[peer_id] = trio.Event()
         reached = False
@@ -239,7 +239,7 @@ class Discovery:
             early = pause_s < bounds.COMPARE_MAX_S or random.random() < 0.5  # noqa: S311 - only spreads load
             peer_id = random.choice(first if first and early else peers)  # noqa: S311 - as above
             try:
-                own, timeout_s = self.mesh.own_summary(), bounds.PING_TIMEOUT_S
+                own, timeout_s = self.mesh.own_summary(), bounds.ASK_TIMEOUT_S
                 await self.mesh.take_reply(await request(host, peer_id, MESH, own, timeout_s=timeout_s))
             except NetworkError as error:
                 log.debug("no summaries from %s: %s", peer_id, error)
@@ -273,14 +273,14 @@ class Discovery:
         while True:
             if not told:
                 told = await self._exchange(host, peer_id)
-            with trio.move_on_after(bounds.EXCHANGE_S if told else bounds.PING_TIMEOUT_S):
+            with trio.move_on_after(bounds.EXCHANGE_S if told else bounds.ASK_TIMEOUT_S):
                 await self._moved.wait()
             told = False
 
     async def _drop_when_silent(self, host: PeerHost, peer_id: str) -> None:
         """Return once the peer is gone; one that is silent though it is pinged is dropped."""
         late_s = 0.0
-        while peer_id in host.connected():
+        while host.is_connected(peer_id):
             silent_s = trio.current_time() - host.heard_s(peer_id)
             if silent_s > bounds.SILENCE_S and late_s < _ROUND_S:  # if this node was late, so may be what it reads
                 log.info("lost %s: silent for %.0f s", peer_id, silent_s)
@@ -317,7 +317,7 @@ class Discovery:
         """Introduce this node, and learn of others; False if the peer did not answer."""
         try:
             payload = codec.encode({**self._own_record(), **({"near": near} if near else {})})
-            reply = await request(host, peer_id, PEERS, payload, timeout_s=bounds.PING_TIMEOUT_S)
+            reply = await request(host, peer_id, PEERS, payload, timeout_s=bounds.ASK_TIMEOUT_S)
             self._learn(peer_id, reply)
         except NetworkError as error:
             log.debug("no introduction from %s: %s", peer_id, error)  # whether it lives, its silence decides

@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import trio
@@ -73,6 +74,10 @@ class PeerHost:
             if any(not connection.is_closed for connection in connections)
         }
 
+    def is_connected(self, peer_id: str) -> bool:
+        """Whether one peer is connected."""
+        return any(not connection.is_closed for connection in self._connections(peer_id))
+
     def relayed(self, peer_id: str) -> bool:
         """Whether a connected peer is reached through a relay only."""
         connections = self._connections(peer_id)
@@ -113,7 +118,7 @@ class PeerHost:
                 await dial_through(self, address, peer_id)
                 return
             # Not `host.connect`: that tries one remembered address and then refuses the peer for a minute.
-            await self._swarm.dial_addr(Multiaddr(f"{address}/p2p/{peer_id}"), ID.from_base58(peer_id))
+            await self._swarm.dial_addr(Multiaddr(f"{address}/p2p/{peer_id}"), _id(peer_id))
 
     async def upgrade(self, raw: Any, address: Multiaddr, peer_id: str | None) -> None:
         """Make a connection of a raw one: to `peer_id` if it is ours, else from whoever Noise proves that it is.
@@ -123,7 +128,7 @@ class PeerHost:
         if peer_id is None:
             await self._swarm.upgrade_inbound_raw_conn(raw, address)
         else:
-            await self._swarm.upgrade_outbound_raw_conn(raw, ID.from_base58(peer_id))
+            await self._swarm.upgrade_outbound_raw_conn(raw, _id(peer_id))
 
     async def drop(self, peer_id: str, *, relayed_only: bool = False) -> None:
         """End all connections to a peer, or those through relays, without waiting for it."""
@@ -144,7 +149,7 @@ class PeerHost:
         """A new stream to a connected peer; the caller sets the deadline and translates errors."""
         if not self._connections(peer_id):
             raise NetworkError(f"peer {peer_id} is not connected", code="SHOAL-N03")
-        return await self._host.new_stream(ID.from_base58(peer_id), [protocol])
+        return await self._host.new_stream(_id(peer_id), [protocol])
 
     async def close(self) -> None:
         """Close listeners and connections; a cancelled swarm leaves both open."""
@@ -156,7 +161,7 @@ class PeerHost:
                     nursery.start_soon(self._close, connection)
 
     def _connections(self, peer_id: str) -> list[Any]:
-        return list(self._swarm.connections.get(ID.from_base58(peer_id), ()))
+        return list(self._swarm.connections.get(_id(peer_id), ()))
 
     async def _close(self, connection: Any) -> None:
         try:
@@ -167,6 +172,12 @@ class PeerHost:
             self._swarm.remove_conn(connection)
         except Exception as error:
             log.info("closing a connection: %r", error)
+
+
+@lru_cache(maxsize=4_096)
+def _id(peer_id: str) -> Any:
+    """Parsed once: base58 in Python is slow, and peers are looked up several times a second."""
+    return ID.from_base58(peer_id)
 
 
 def _is_relayed(connection: Any) -> bool:

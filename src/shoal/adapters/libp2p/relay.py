@@ -43,7 +43,7 @@ class Host(Protocol):
     peer_id: str
 
     def addresses(self) -> list[str]: ...
-    def connected(self) -> set[str]: ...
+    def is_connected(self, peer_id: str) -> bool: ...
     def relayed(self, peer_id: str) -> bool: ...
     def handle(self, protocol: str, handler: Callable[[str, Any], Awaitable[None]]) -> None: ...
     async def open_stream(self, peer_id: str, protocol: str) -> Any: ...
@@ -102,7 +102,7 @@ class Relay:
 
     async def _connect(self, host: Host, peer_id: str, target: str, stream: Any) -> None:
         until_s = self._reserved.get(target, 0.0)
-        if until_s <= trio.current_time() or target not in host.connected() or host.relayed(target):
+        if until_s <= trio.current_time() or not host.is_connected(target) or host.relayed(target):
             await _answer(stream, _Hop, circuit_pb2.NO_RESERVATION)
             return
         with self._gate.enter(peer_id) as admitted:
@@ -178,8 +178,7 @@ class Places:
         host, now_s = self._host, trio.current_time()
         if host is None:
             return ()
-        connected = host.connected()
-        return tuple(relay for relay, until_s in self._until.items() if until_s > now_s and relay in connected)
+        return tuple(each for each, until_s in self._until.items() if until_s > now_s and host.is_connected(each))
 
     def addresses(self) -> list[str]:
         """Where this node is reached through its relays, without `/p2p/` of its own."""
@@ -217,7 +216,7 @@ async def dial_through(host: Host, address: str, peer_id: str) -> None:
     relay_address, _, relay_id = address.removesuffix(CIRCUIT).partition("/p2p/")
     if relay_id == host.peer_id:
         raise NetworkError("that address leads through this node", code="SHOAL-N03")
-    if relay_id not in host.connected():
+    if not host.is_connected(relay_id):
         await host.dial(relay_id, relay_address)
     stream = await host.open_stream(relay_id, HOP)
     try:
