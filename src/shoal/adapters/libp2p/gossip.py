@@ -230,7 +230,19 @@ class _Metered:
 
 
 class _Router(GossipSub):  # type: ignore[misc]
-    """The library's router with half its traffic."""
+    """The library's router with half its traffic, and no memory of topics that only a peer has ever named."""
+
+    async def handle_graft(self, graft_msg: Any, sender_peer_id: Any) -> None:
+        if graft_msg.topicID in self.mesh:
+            await super().handle_graft(graft_msg, sender_peer_id)
+
+    async def handle_prune(self, prune_msg: Any, sender_peer_id: Any) -> None:
+        if prune_msg.topicID in self.mesh:
+            await super().handle_prune(prune_msg, sender_peer_id)
+
+    async def handle_ihave(self, ihave_msg: Any, sender_peer_id: Any) -> None:
+        if ihave_msg.topicID in self.mesh:
+            await super().handle_ihave(ihave_msg, sender_peer_id)
 
     async def _emit_idontwant_for_message(self, msg_id: bytes, topic_ids: Any) -> None:
         """Never: the specs mean it for large messages, and ours are small; the library says it of every one."""
@@ -247,8 +259,9 @@ class GossipService(Pubsub):  # type: ignore[misc]
         router = _Router(
             protocols=_PROTOCOLS,
             degree=4,
-            degree_low=2,
-            degree_high=6,
+            degree_low=3,
+            degree_high=12,  # with room to spare: a node that all others' full meshes refuse hears everything late
+            prune_back_off=10,
             heartbeat_interval=1,
             time_to_live=60,
             spam_protection_enabled=False,  # it silently drops all but 10 messages/s; our budgets replace it
@@ -272,8 +285,10 @@ class GossipService(Pubsub):  # type: ignore[misc]
         topics = [topic for topic, peers in self.peer_topics.items() if peer_id in peers]
         super()._handle_dead_peer(peer_id)
         if not self._peer_is_connected(peer_id):
-            # The library forgets only who took our stream: messages that wait for others would stay for ever.
+            # The library forgets only who took our stream, and when it may graft nobody: both would grow for ever.
             self.router.remove_peer(peer_id)
+            for waiting in self.router.back_off.values():
+                waiting.pop(peer_id, None)
         elif topics:
             for topic in topics:
                 self.peer_topics.setdefault(topic, set()).add(peer_id)
