@@ -7,10 +7,10 @@ STAMP := .make
 NPM := npm --silent --no-audit --no-fund
 
 .DEFAULT_GOAL := help
-.PHONY: help repo demo test tree check unit e2e sim fuzz bench contracts clean
+.PHONY: help repo demo test tree check unit e2e sim fuzz bench bench-mesh contracts clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 repo: $(STAMP)/tools ## Set up .venv with everything, tests and checks included; run nothing
 
@@ -46,6 +46,10 @@ check: $(STAMP)/tools ## ruff, mypy --strict, import-linter, the README's tree
 
 bench: $(STAMP)/tools ## Measure phases, round overhead and memory of the demo
 	$(BIN)/python bench/demo.py $(ARGS)
+
+bench-mesh: $(STAMP)/tools ## Measure the peer network alone: many nodes, and a flood
+	$(BIN)/python bench/mesh.py $(ARGS)
+	$(BIN)/python bench/flood.py
 
 contracts: $(STAMP)/contracts ## Compile the contract and compare it with the committed artefact
 	cd contracts && $(NPM) run check

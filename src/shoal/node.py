@@ -140,6 +140,7 @@ def open_peer(
         bootstrap=settings.bootstrap,
         roles=roles,
         peerstore=settings.dir / "peers.json",
+        lan=settings.lan,
     )
 
 

@@ -20,8 +20,9 @@ _KNOWN_NAMES = {
     "operator_key": "OPERATOR_KEY",
     "network": "NETWORK",
     "contract_id": "CONTRACT_ID",
+    "bootstrap": "BOOTSTRAP_ADDR",
 }
-"""Names that users of Hedera tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
+"""Names that users of Hedera and libp2p tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
 
 
 class Settings(BaseModel):
@@ -48,6 +49,7 @@ class Settings(BaseModel):
 
     listen: tuple[str, ...] = Field(("/ip4/127.0.0.1/tcp/0",), description="multiaddresses to listen on")
     bootstrap: tuple[str, ...] = Field((), description="multiaddresses of bootstrap nodes, with /p2p/<id>")
+    lan: bool | None = Field(None, description="meet peers by mDNS; by default if it listens beyond loopback")
 
     s3_endpoint: str = Field("", description="URL of an S3 store, such as Akave O3; clients only")
     s3_region: str = "akave-network"
@@ -114,7 +116,7 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
             if variable and environment.get(variable):
                 text = str(environment[variable])
                 is_list = name in ("listen", "bootstrap")
-                values[name] = tuple(part for part in text.split(",") if part) if is_list else text
+                values[name] = tuple(part.strip() for part in text.split(",") if part.strip()) if is_list else text
                 origins[name] = Origin(f"environment {variable}")
     for name, value in given.items():
         values[name], origins[name] = value, Origin("flag")

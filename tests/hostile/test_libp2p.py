@@ -30,6 +30,7 @@ from multiaddr import Multiaddr
 from shoal.adapters.libp2p import Libp2pNetwork, bounds, open_network
 from shoal.adapters.libp2p.library import build_host, tame
 from shoal.adapters.libp2p.relay import HOP, STOP
+from shoal.adapters.libp2p.summary import MESH_TOPIC
 from shoal.core import codec
 from shoal.errors import NetworkError
 
@@ -328,6 +329,29 @@ async def test_a_summary_in_anothers_name_is_refused() -> None:
                 victim._mesh._hear(liar, data)
                 assert victim._conduct.score(liar) < before
             assert victim._mesh._held[honest.peer_id].summary.roles == ("trainer",)
+
+
+async def test_topics_that_only_a_peer_has_named_leave_nothing_behind() -> None:
+    async with victim_and_attacker() as (victim, attacker, peer_id):
+        await victim.join(TOPIC)
+        stream = await gossip_stream(attacker, peer_id)
+        name = str(attacker.get_id())
+        for number in range(500):
+            topic = f"invented {number}"
+            control = rpc_pb2.ControlMessage(
+                ihave=[rpc_pb2.ControlIHave(topicID=topic, messageIDs=[os.urandom(8)])],
+                graft=[rpc_pb2.ControlGraft(topicID=topic)],
+                prune=[rpc_pb2.ControlPrune(topicID=topic, backoff=10**6), rpc_pb2.ControlPrune(topicID=TOPIC)],
+            )
+            await stream.write(encode_varint_prefixed(rpc_pb2.RPC(control=control).SerializeToString()))
+        service = victim._gossip._service
+        assert service is not None
+        await until(lambda: any(name in map(str, peers) for peers in service.router.back_off.values()))
+        assert set(service.router.back_off) | set(service.router.mesh) <= {TOPIC, MESH_TOPIC}
+        assert victim._host is not None
+        await victim._host.drop(name)
+        await until(lambda: not any(name in map(str, peers) for peers in service.router.back_off.values()))
+        await assert_sound(victim)
 
 
 async def test_a_topic_nobody_reads_is_not_relayed_and_strangers_messages_cost_only_their_budget() -> None:

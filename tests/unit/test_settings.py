@@ -42,6 +42,9 @@ def test_each_layer_wins_over_the_one_before(tmp_path: Path, monkeypatch: pytest
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOAL_BOOTSTRAP", "/ip4/10.0.0.1/tcp/1/p2p/a,/ip4/10.0.0.2/tcp/1/p2p/b,")
     assert len(Settings.load().bootstrap) == 2
+    monkeypatch.delenv("SHOAL_BOOTSTRAP")
+    monkeypatch.setenv("BOOTSTRAP_ADDR", "/ip4/10.0.0.1/tcp/1/p2p/a, /ip4/10.0.0.2/tcp/1/p2p/b")
+    assert Settings.load().bootstrap == ("/ip4/10.0.0.1/tcp/1/p2p/a", "/ip4/10.0.0.2/tcp/1/p2p/b")
 
 
 @pytest.mark.parametrize(

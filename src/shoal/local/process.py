@@ -19,7 +19,7 @@ from shoal.errors import ProcessError
 STOP_S = 5.0
 _POLL_S = 0.05
 _PR_SET_PDEATHSIG = 1
-_OURS = ("SHOAL_", "OPERATOR_", "NETWORK", "CONTRACT_ID")
+_OURS = ("SHOAL_", "OPERATOR_", "NETWORK", "CONTRACT_ID", "BOOTSTRAP_ADDR")
 """Variables that would override the settings file that each child is given."""
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -262,6 +262,7 @@ class GossipService(Pubsub):  # type: ignore[misc]
             degree_low=3,
             degree_high=12,  # with room to spare: a node that all others' full meshes refuse hears everything late
             prune_back_off=10,
+            adaptive_gossip_enabled=False,  # it would note every disconnection of the last minute
             heartbeat_interval=1,
             time_to_live=60,
             spam_protection_enabled=False,  # it silently drops all but 10 messages/s; our budgets replace it
