@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -245,7 +246,7 @@ async def test_joined_topics_outlive_libp2p(monkeypatch: pytest.MonkeyPatch) -> 
 # ---------------------------------------------------------------- nodes that nobody can dial
 
 
-async def test_nodes_without_a_listener_meet_through_a_relay() -> None:
+async def test_nodes_without_a_listener_meet_through_a_relay(tmp_path: Path) -> None:
     async with node(roles=["bootstrap"]) as relay:
         options: dict[str, Any] = {"listen": (), "bootstrap": relay.addresses(), "roles": ["trainer"]}
         async with node(**options) as one, node(**options) as two:
@@ -259,6 +260,13 @@ async def test_nodes_without_a_listener_meet_through_a_relay() -> None:
             await until(lambda: any(each.peer_id == two.peer_id for each in one.peers()))
             seen = next(each for each in one.peers() if each.peer_id == two.peer_id)
             assert (seen.connected, seen.relayed) == (True, True)
+            (source := tmp_path / "source").write_bytes(payload)
+            sha256, out = hashlib.sha256(payload).digest(), tmp_path / "out"
+            two.provide(sha256, source)
+            with pytest.raises(NetworkError, match="through a relay"):
+                await one.fetch(two.peer_id, sha256, out, max_bytes=bounds.RELAYED_BYTES + 1, timeout_s=20)
+            await one.fetch(two.peer_id, sha256, out, max_bytes=len(payload), timeout_s=20)
+            assert out.read_bytes() == payload
             await two.join(TOPIC)
             with trio.fail_after(20):
                 while not any(each.peer_id == one.peer_id for each in two.read(TOPIC)):

@@ -82,6 +82,8 @@ CIRCUITS = 64
 CIRCUITS_PER_PEER = 8
 CIRCUIT_BYTES_PER_S = 1 * MIB
 CIRCUIT_BURST_BYTES = 8 * MIB
+RELAYED_BYTES = 1 * MIB
+"""Files that may be larger are not pulled through a relay: they are in storage too."""
 CIRCUIT_IDLE_S = 60.0
 CIRCUIT_LIFE_S = 3_600.0
 

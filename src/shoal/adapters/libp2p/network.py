@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shoal.adapters.libp2p import bounds
 from shoal.adapters.libp2p.addresses import split_address
 from shoal.adapters.libp2p.bans import Bans
 from shoal.adapters.libp2p.conduct import Conduct
@@ -193,7 +194,10 @@ class Libp2pNetwork:
         """Pull a file; what arrived before a cut is kept beside `out`. Raises NetworkError or CryptoError."""
 
         async def connect() -> PeerHost:
-            return await self._connected(peer_id)
+            host = await self._connected(peer_id)
+            if max_bytes > bounds.RELAYED_BYTES and host.relayed(peer_id):
+                raise NetworkError(f"{peer_id} is reached through a relay only: too slow for files", code="SHOAL-N08")
+            return host
 
         await self._downloads.fetch(connect, peer_id, sha256, out, max_bytes=max_bytes, timeout_s=timeout_s)
 
