@@ -7,8 +7,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import trio
+
 from shoal.cli import output
-from shoal.client.prepare import Examined, Source
+from shoal.client.prepare import Examined, Source, fewest_chunks
 from shoal.core.money import Tinybar, format_hbar, parse_hbar
 from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, quote
 from shoal.errors import MarketError, NetworkError, UsageError
@@ -18,6 +20,7 @@ FEE_RESERVE = Tinybar(500_000_000)
 """What must be left for Hedera's fees: 5 HBAR, far more than a task needs."""
 DEFAULT_TRAINERS = 4
 BOOTSTRAP_TIMEOUT_S = 15.0
+TRAINERS_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ async def make_quote(what: Purchase) -> Quote:
     """The worst case, with deadlines that count from now."""
     node, order, recipe = what.node, what.order, what.examined.recipe
     trainers = order.trainers or recipe.trainers or DEFAULT_TRAINERS
-    chunks = order.chunks or trainers
+    chunks = order.chunks or max(trainers, fewest_chunks(what.examined.split.train))
     rounds = order.rounds or recipe.rounds
     timing = LOCAL_TIMING if node.settings.network == "devnet" else Timing()
     now_s = await node.ledger.watermark() // 10**9
@@ -146,8 +149,16 @@ async def check_means(node: Node, offer: Quote) -> None:
                 hint="is one running, and is the setting bootstrap right?",
                 money="nothing was spent",
             ) from error
-    if not any("trainer" in peer.roles for peer in node.network.peers()):
+    if not await _sees_trainer(node):
         output.say("no trainer is in sight yet; the task is on the ledger's list, where any trainer finds it")
+
+
+async def _sees_trainer(node: Node) -> bool:
+    """Whether a trainer is connected; it takes a moment until peers have told their roles."""
+    with trio.move_on_after(TRAINERS_TIMEOUT_S) as patience:
+        while not any("trainer" in peer.roles for peer in node.network.peers()):  # noqa: ASYNC110 - peers come and go
+            await trio.sleep(0.1)
+    return not patience.cancelled_caught
 
 
 def ask(offer: Quote, yes: bool) -> None:

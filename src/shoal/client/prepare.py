@@ -31,6 +31,8 @@ from shoal.roles import bundle as b
 from shoal.roles.client import Secrets
 
 EXAMPLE_ROWS = 8
+_PLAIN_BYTES = limits.CHUNK_BYTES - limits.MIB
+"""Of rows in a chunk: the rest is left for its header."""
 DOCUMENT = "graph.json"
 TEST_SPLIT = "test.safetensors"
 
@@ -116,7 +118,7 @@ async def prepare(
         infos.append(info)
         keys.append(key)
         progress("chunks", index + 1, len(pieces))
-    validation = examined.split.validation
+    validation = fitting(examined.split.validation)
     validation_info, validation_key = await _encrypt_chunk(
         blobs, prefix, "validation", validation.x, validation.y, work
     )
@@ -151,6 +153,17 @@ async def prepare(
             f"this task cannot be described: {error}", code="SHOAL-U14", hint="fewer chunks, or other timeouts"
         ) from error
     return Prepared(manifest, Secrets(prefix, secret, tuple(keys), validation_key))
+
+
+def fewest_chunks(rows: data.Part) -> int:
+    """How many chunks some rows fill, each as large as a chunk may be."""
+    return -(-(rows.x.nbytes + rows.y.nbytes) // _PLAIN_BYTES)
+
+
+def fitting(rows: data.Part) -> data.Part:
+    """The rows, or as many of them as fit one chunk: they are shuffled, so these stand for all."""
+    most = _PLAIN_BYTES * len(rows.x) // max(1, rows.x.nbytes + rows.y.nbytes)
+    return rows if most >= len(rows.x) else data.Part(rows.x[:most], rows.y[:most])
 
 
 async def _encrypt_chunk(
