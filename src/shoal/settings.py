@@ -54,6 +54,9 @@ class Settings(BaseModel):
     s3_bucket: str = "shoal"
     s3_access_key: str = ""
     s3_secret_key: SecretStr = SecretStr("")
+    private_urls: bool = Field(
+        False, description="follow URLs into this machine's local network: only where its S3 store is there"
+    )
     s3_write_once: bool = Field(True, description="upload slots refuse a second object (If-None-Match)")
 
     hbar_per_hour: float = Field(1.0, gt=0, description="asked for an hour of this machine's training")
