@@ -89,7 +89,9 @@ def train(
     recipe: Annotated[Path | None, typer.Option(help="Default: recipe.json beside the model.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1)] = None,
     trainers: Annotated[int | None, typer.Option(min=1)] = None,
-    chunks: Annotated[int | None, typer.Option(min=1, help="Default: one for each trainer; more where the data set is large.")] = None,
+    chunks: Annotated[
+        int | None, typer.Option(min=1, help="Default: one for each trainer; more where the data set is large.")
+    ] = None,
     budget: Annotated[str | None, typer.Option(metavar="HBAR", help="All that may ever be spent on trainers.")] = None,
     round_timeout: Annotated[
         int, typer.Option(min=5, max=86_400, help="Seconds until a silent trainer loses its seat.")
