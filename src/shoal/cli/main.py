@@ -109,25 +109,20 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on other people's machines: quote, pay into escrow, follow, fetch the weights."""
-    from shoal.cli.offer import Order
-    from shoal.cli.train import run_train
+    from shoal.cli.offer import parse_budget
+    from shoal.cli.train import Wish, run_train
     from shoal.client.prepare import Source
+    from shoal.client.purchase import Order
 
     output.set_up_logs(verbose=False)
-    order = Order(
-        source=Source(model, data, recipe, label),
-        rounds=rounds,
-        trainers=trainers,
-        chunks=chunks,
-        budget=budget,
-        round_timeout_s=round_timeout,
-        yes=yes,
-        dry_run=dry_run,
-        detach=detach,
-        compare=compare,
-        out=out,
-    )
-    output.run(lambda: run_train(_settings(directory, as_json), order, as_json=as_json), as_json=as_json)
+
+    async def run() -> None:
+        source = Source(model, data, recipe, label)
+        order = Order(source, rounds, trainers, chunks, parse_budget(budget), round_timeout)
+        await run_train(settings, Wish(order, yes, dry_run, detach, compare, out), as_json=as_json)
+
+    settings = _settings(directory, as_json)
+    output.run(run, as_json=as_json)
 
 
 @app.command("ps")

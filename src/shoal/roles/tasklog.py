@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
@@ -17,7 +20,7 @@ from shoal.core.entries import BidCommitment, Entry, Place, make_entry, parse
 from shoal.core.events import TaskCreated
 from shoal.core.fold import Item
 from shoal.core.ids import Address, TaskId, short
-from shoal.core.task import SECOND_NS
+from shoal.core.task import SECOND_NS, State
 from shoal.core.view import next_link, optimistic
 from shoal.errors import LedgerError, ShoalError, UsageError
 from shoal.ports import Keys, Ledger, LoggedEvent, Message, Network, Store
@@ -35,6 +38,26 @@ def gossip_topic(task: TaskId) -> str:
     return f"shoal/task/{task.hex()}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Bid:
+    """A sealed bid in its place; the fold knows nothing of it."""
+
+    time_ns: int
+    what: BidCommitment
+
+
+class Witness(Protocol):
+    """Whoever wants to see every step of a log, and not only where it stands."""
+
+    def stepped(self, old: State | None, new: State) -> None:
+        """The state has changed; `old` is None where the log begins."""
+        ...
+
+    def bid(self, count: int, time_ns: int) -> None:
+        """A sealed bid is on the topic: the `count`-th."""
+        ...
+
+
 class TaskLog:
     """The log of one task, as this node sees it.
 
@@ -42,6 +65,7 @@ class TaskLog:
         created: the `TaskCreated` event that began the task.
         network: None for a reader that only follows the ledger.
         keys, store: needed to post; None for a reader.
+        witness: is shown every step of the log.
     """
 
     def __init__(
@@ -54,6 +78,7 @@ class TaskLog:
         keys: Keys | None = None,
         store: Store | None = None,
         poll_s: float = 0.5,
+        witness: Witness | None = None,
     ) -> None:
         if not isinstance(created.event, TaskCreated):
             raise ValueError("a task begins with its TaskCreated event")
@@ -62,6 +87,9 @@ class TaskLog:
         """Sealed bids on the topic before the deadline, in order, by who they say that they are of: anyone may write
         anything, and a signature needs the key that the contract knows, so it is checked by whoever uses them."""
         self._bids_heard = 0
+        self._witness = witness
+        if witness is not None:
+            witness.stepped(None, self.log)
         self._ledger, self._network, self._keys, self._store = ledger, network, keys, store
         self._poll_s = poll_s
         self._pending: dict[bytes, Entry] = {}
@@ -115,11 +143,26 @@ class TaskLog:
         after = self.log.now_ns
         events = await self._ledger.events(after_ns=after, until_ns=until, task=self.place.task)
         messages = await self._ledger.messages(self.log.topic, after_ns=after, until_ns=until)
-        state = self.log
         for item in self._merge(messages, events):
-            state = fold.step(state, item)
-        self.log = fold.advance(state, until)
+            if isinstance(item, _Bid):
+                self._take_bid(item)
+            else:
+                self._step(fold.step(self.log, item))
+        self._step(fold.advance(self.log, until))
         self._rebuild()
+
+    def _step(self, new: State) -> None:
+        if self._witness is not None:
+            self._witness.stepped(self.log, new)
+        self.log = new
+
+    def _take_bid(self, bid: _Bid) -> None:
+        in_time = bid.time_ns <= self.log.plan.bid_until * SECOND_NS
+        if bid.what.task == self.place.task and in_time and self._bids_heard < limits.BIDS:
+            self._bids_heard += 1
+            self.bids.setdefault(bid.what.trainer, []).append(bid.what)
+            if self._witness is not None:
+                self._witness.bid(self._bids_heard, bid.time_ns)
 
     async def post(self, author: Address, kind: str, body: dict[str, object]) -> Entry:
         """Sign an entry, remember it durably, gossip it, and put it on the topic in the background."""
@@ -154,20 +197,15 @@ class TaskLog:
                 log.warning("task %s: %s; trying again in %.0f s", short(self.place.task), error, pause)
             await trio.sleep(pause)
 
-    def _merge(self, messages: Sequence[Message], events: Sequence[LoggedEvent]) -> list[Item]:
-        items = [(event.time_ns, event.index, Item(event.time_ns, event.event)) for event in events]
+    def _merge(self, messages: Sequence[Message], events: Sequence[LoggedEvent]) -> list[Item | _Bid]:
+        """Everything in consensus order."""
+        items: list[tuple[int, int, Item | _Bid]] = [
+            (event.time_ns, event.index, Item(event.time_ns, event.event)) for event in events
+        ]
         for message in messages:
-            try:
-                parsed = parse(message.data)
-            except CodecError:
-                continue  # anyone may write on a topic
-            if isinstance(parsed, BidCommitment):
-                in_time = message.time_ns <= self.log.plan.bid_until * SECOND_NS
-                if parsed.task == self.place.task and in_time and self._bids_heard < limits.BIDS:
-                    self._bids_heard += 1
-                    self.bids.setdefault(parsed.trainer, []).append(parsed)
-            else:
-                items.append((message.time_ns, 0, Item(message.time_ns, parsed)))
+            with suppress(CodecError):  # anyone may write on a topic
+                parsed, at = parse(message.data), message.time_ns
+                items.append((at, 0, _Bid(at, parsed) if isinstance(parsed, BidCommitment) else Item(at, parsed)))
         return [item for _, _, item in sorted(items, key=lambda each: each[:2])]
 
     def _rebuild(self) -> None:

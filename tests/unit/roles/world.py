@@ -29,7 +29,7 @@ from shoal.roles import bundle as b
 from shoal.roles.client import Client, Secrets
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
-from shoal.roles.tasklog import TaskLog
+from shoal.roles.tasklog import TaskLog, Witness
 from shoal.roles.trainer import Offer, Trainer, opening
 from shoal.testing.follower import CONTRACT, NETWORK, identity
 
@@ -418,7 +418,7 @@ class World:
     def peer(self, name: str) -> FakePeer:
         return self.network.peer(peer_id_of(self.keys[name].signing_key))
 
-    def tasklog(self, name: str, port: LedgerPort) -> TaskLog:
+    def tasklog(self, name: str, port: LedgerPort, *, witness: Witness | None = None) -> TaskLog:
         return TaskLog(
             self.created,
             self.place,
@@ -427,6 +427,7 @@ class World:
             keys=self.keys[name],
             store=self.stores[name],
             poll_s=0.4,
+            witness=witness,
         )
 
     def objects(self, name: str) -> TaskObjects:

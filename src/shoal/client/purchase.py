@@ -1,0 +1,288 @@
+"""Buying a training: quote, check, prepare, create, drive and fetch, one step after the other.
+
+Nothing is spent before `create`. Whoever asks people (the command line, the HTTP API, a notebook) does so in between.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import trio
+
+from shoal.client import prepare
+from shoal.client.desk import Desk
+from shoal.client.prepare import Examined, Prepared, Source
+from shoal.client.result import fetch_result, goal_of
+from shoal.client.session import home_of, own_way
+from shoal.core import calls
+from shoal.core.ids import task_id
+from shoal.core.manifest import Rules
+from shoal.core.money import Tinybar, format_hbar
+from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, quote
+from shoal.core.task import Phase, State
+from shoal.errors import CallReverted, MarketError, NetworkError, UsageError
+from shoal.ports import LoggedEvent
+from shoal.roles.tasklog import find_task
+
+FEE_RESERVE = Tinybar(500_000_000)
+"""What must be left for Hedera's fees: 5 HBAR, far more than a task needs."""
+DEFAULT_TRAINERS = 4
+BOOTSTRAP_TIMEOUT_S = 15.0
+TRAINERS_TIMEOUT_S = 5.0
+MIRROR_TIMEOUT_S = 60.0
+
+_WHY = {
+    Phase.CANCELLED: "no trainer bid below your ceiling, or too few did: raise --budget, or try again later",
+    Phase.EXPIRED: "a deadline passed: too few trainers accepted or got ready, or too few were left for a quorum; "
+    "`shoal watch` tells which; try again",
+    Phase.SETTLED: "trainers were lost until too few were left for a quorum; what was confirmed is paid; try again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the ML user wants."""
+
+    source: Source
+    rounds: int | None = None
+    """None takes the recipe's."""
+    trainers: int | None = None
+    chunks: int | None = None
+    """None takes one for each trainer, more where the data set is large."""
+    budget: Tinybar | None = None
+    """All that may ever be spent on trainers."""
+    round_timeout_s: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a training gave, and what it cost."""
+
+    task_id: str
+    weights: str
+    sha256: str
+    rounds: int
+    metric: str
+    test_metric: float
+    test_loss: float
+    central_metric: float | None
+    """The same model and data trained in one place for as many steps, where that was asked for."""
+    paid_tinybar: int
+    refunded_tinybar: int
+    fees_tinybar: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Purchase:
+    """One training, from the moment that the ledger is there.
+
+    >>> purchase = await Purchase.begin(desk, order, examined)  # doctest: +SKIP
+    >>> offer = await purchase.quote()
+    >>> await purchase.check(offer)
+    >>> created = await purchase.create(await purchase.prepare(offer, print))
+    """
+
+    def __init__(self, desk: Desk, order: Order, examined: Examined, begun_ns: int) -> None:
+        self._desk, self._order, self._examined = desk, order, examined
+        self._begun_ns = begun_ns
+        """Consensus time before anything was spent."""
+
+    @classmethod
+    async def begin(cls, desk: Desk, order: Order, examined: Examined) -> Self:
+        return cls(desk, order, examined, await desk.ledger.watermark())
+
+    async def quote(self) -> Quote:
+        """The worst case, with deadlines that count from now.
+
+        Raises:
+            MarketError: SHOAL-T01, the budget is too small.
+            UsageError: SHOAL-U06, numbers out of bounds.
+        """
+        order, recipe = self._order, self._examined.recipe
+        trainers = order.trainers or recipe.trainers or DEFAULT_TRAINERS
+        chunks = order.chunks or max(trainers, prepare.fewest_chunks(self._examined.split.train))
+        rounds = order.rounds or recipe.rounds
+        timing = LOCAL_TIMING if self._desk.settings.network == "devnet" else Timing()
+        now_s = await self._desk.ledger.watermark() // 10**9
+        try:
+            return quote(
+                chunks=chunks, rounds=rounds, trainers=trainers, budget=order.budget, timing=timing, now_s=now_s
+            )
+        except BudgetTooSmall as error:
+            raise MarketError(
+                f"a budget of {format_hbar(order.budget or 0)} is too small for {chunks} chunks x {rounds} rounds",
+                code="SHOAL-T01",
+                hint=f"at least {format_hbar(error.needed)}; trainers like about 0.05 ℏ for each chunk and round",
+                money="nothing was spent",
+            ) from error
+        except ValueError as error:
+            raise UsageError(
+                str(error),
+                code="SHOAL-U06",
+                hint="no more trainers than chunks, at most 256; many rounds of many chunks are several tasks",
+                money="nothing was spent",
+            ) from error
+
+    async def check(self, offer: Quote) -> bool:
+        """Find out what would make the task fail before anything is spent; whether a trainer is in sight.
+
+        Raises:
+            MarketError: SHOAL-T02, the account has too little.
+            NetworkError: SHOAL-N09, no bootstrap node can be reached.
+            LedgerError: the contract is not there.
+        """
+        desk = self._desk
+        await desk.ledger.liabilities()  # the contract is there, and is one of ours
+        balance, needed = await desk.ledger.balance(), offer.escrow + FEE_RESERVE
+        if balance < needed:
+            raise MarketError(
+                f"account {desk.ledger.account} has {format_hbar(balance)}, the worst case needs "
+                f"{format_hbar(needed)} with a reserve for fees",
+                code="SHOAL-T02",
+                hint="top the account up, or give a smaller --budget or fewer --rounds",
+                money="nothing was spent",
+            )
+        if desk.settings.bootstrap and not await self._meets(lambda roles: True, BOOTSTRAP_TIMEOUT_S):
+            raise NetworkError(
+                f"no bootstrap node can be reached: {', '.join(desk.settings.bootstrap)}",
+                code="SHOAL-N09",
+                hint="is one running, and is the setting bootstrap right?",
+                money="nothing was spent",
+            )
+        return await self._meets(lambda roles: "trainer" in roles, TRAINERS_TIMEOUT_S)
+
+    async def _meets(self, wanted: Callable[[tuple[str, ...]], bool], timeout_s: float) -> bool:
+        """Whether a peer of some kind is connected; it takes a moment until peers are, and have told their roles."""
+        with trio.move_on_after(timeout_s) as patience:
+            while not any(peer.connected and wanted(peer.roles) for peer in self._desk.network.peers()):  # noqa: ASYNC110
+                await trio.sleep(0.1)  # peers come and go
+        return not patience.cancelled_caught
+
+    async def prepare(self, offer: Quote, progress: Callable[[str, int, int], None]) -> Prepared:
+        """Upload; then everything that a client needs to go on after a crash is on disk, before any money moves.
+
+        Args:
+            progress: called with (what, done, total).
+        """
+        desk, timeout_s = self._desk, self._order.round_timeout_s
+        directory = desk.settings.dir / "tasks" / f"new-{secrets.token_hex(8)}"
+        prepared = await prepare.prepare(
+            self._examined,
+            chunks=offer.plan.chunks,
+            blobs=desk.blobs(),
+            directory=directory,
+            network=desk.settings.network,
+            contract=desk.settings.contract_id,
+            rules=Rules(timeout_s, timeout_s, confirm_every=max(1, offer.plan.rounds // 3)),
+            progress=progress,
+        )
+        task = task_id(desk.ledger.address, prepared.manifest.hash)
+        directory.rename(home_of(desk.settings, task))
+        desk.store.put("secrets", task.hex(), prepared.secrets.to_bytes())
+        desk.store.put("manifests", task.hex(), prepared.manifest.to_bytes())
+        return prepared
+
+    async def create(self, prepared: Prepared) -> LoggedEvent:
+        """Topic, then task: the escrow is paid. The quote is made again, since its deadlines count from now.
+
+        Raises:
+            MarketError: SHOAL-T03, the contract refused; T05, the mirror node has not shown the task yet.
+        """
+        desk, offer, manifest = self._desk, await self.quote(), prepared.manifest
+        task = task_id(desk.ledger.address, manifest.hash)
+        topic = await desk.ledger.create_topic(f"shoal task {task.hex()[:16]}")
+        call = calls.CreateTask(manifest.hash, topic, desk.keys.signing_key, desk.keys.recipient, offer.plan)
+        try:
+            outcome = await desk.ledger.call(call, value=offer.escrow)
+        except CallReverted as error:
+            raise MarketError(
+                f"the contract refused the task: {error.message}",
+                code="SHOAL-T03",
+                money="the escrow was not taken; only Hedera's fee was spent",
+            ) from error
+        with trio.move_on_after(MIRROR_TIMEOUT_S):
+            while await desk.ledger.watermark() < outcome.time_ns:  # noqa: ASYNC110 - another process changes it
+                await trio.sleep(0.1)
+        created = await find_task(desk.ledger, task.hex())
+        if created is None:
+            raise MarketError(
+                f"task {task.hex()} is not on the mirror node yet", code="SHOAL-T05", hint="shoal get later"
+            )
+        return created
+
+    async def fetch(self, state: State, out: Path, *, compare: bool = False) -> Report:
+        """Fetch the weights of a task that is over, and score them on the test split, which never left this machine.
+
+        Args:
+            compare: also train centrally here, for as many steps.
+
+        Raises:
+            MarketError: SHOAL-T07, the task ended without a result; T09, no round could be trained.
+        """
+        desk, examined = self._desk, self._examined
+        fees = await self.fees()
+        goal = goal_of(state)
+        if state.phase is not Phase.SETTLED or goal is None:
+            raise MarketError(
+                f"the task ended without a result ({state.phase})",
+                code="SHOAL-T07",
+                hint=_WHY[state.phase],
+                money=f"{format_hbar(state.refunded)} of {format_hbar(state.plan.escrow())} came back to your "
+                f"account; Hedera's fees were {format_hbar(fees)}",
+            )
+        if goal.round == 0:
+            raise MarketError(
+                "no trainer could train the first round: with this recipe the loss becomes NaN or infinite, or the "
+                "model does not run on a whole chunk",
+                code="SHOAL-T09",
+                hint="a smaller learning rate or a grad_clip in recipe.json usually helps; `shoal watch` tells the "
+                "reasons",
+                money=f"all of the escrow, {format_hbar(state.refunded)}, came back; "
+                f"Hedera's fees were {format_hbar(fees)}",
+            )
+        sha256 = await fetch_result(state, keys=desk.keys, transfer=desk.transfer, out=out, own=own_way(desk, state))
+        test = home_of(desk.settings, state.place.task) / prepare.TEST_SPLIT
+        scored = await trio.to_thread.run_sync(prepare.evaluate, examined.exported.document, out, test, examined.recipe)
+        central = None
+        if compare:
+            steps = examined.recipe.local_steps * sum(state.units.values())
+            central = (await trio.to_thread.run_sync(lambda: prepare.train_centrally(examined, steps=steps))).metric
+        return Report(
+            task_id=state.place.task.hex(),
+            weights=str(out.resolve()),
+            sha256=sha256,
+            rounds=goal.round,
+            metric=examined.recipe.metric,
+            test_metric=scored.metric,
+            test_loss=scored.loss,
+            central_metric=central,
+            paid_tinybar=sum(int(claim.paid) for claim in state.claims.values()),
+            refunded_tinybar=int(state.refunded),
+            fees_tinybar=fees,
+        )
+
+    async def fees(self) -> int:
+        """What this account has paid to Hedera since the purchase began, in tinybar."""
+        ledger = self._desk.ledger
+        movements = await ledger.movements(
+            after_ns=self._begun_ns, until_ns=await ledger.watermark(), account=ledger.account
+        )
+        return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == ledger.account)
+
+
+def check_writable(out: Path) -> None:
+    """Before anything is paid: the weights will have a place.
+
+    Raises:
+        UsageError: SHOAL-U15.
+    """
+    folder = out.parent
+    if out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{out} cannot be written", code="SHOAL-U15", hint="name a file in a folder of yours with -o")

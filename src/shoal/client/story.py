@@ -1,0 +1,98 @@
+"""The story of a task as its log grows: what happened, when, in words and as plain records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from shoal.client.narrate import Happening, happenings
+from shoal.core.ids import Address, address_text
+from shoal.core.task import SECOND_NS, Phase, State
+
+CLAIMS_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One happening, with its time since the task was created."""
+
+    at_s: float
+    kind: str
+    text: str
+    data: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"event": self.kind, "at_s": round(self.at_s, 3), "text": self.text, **self.data}
+
+
+def seat_names(state: State) -> Callable[[Address], str]:
+    """People's names for participants: the client, and trainers by the order of the award."""
+    order = [leaf.trainer for leaf in state.award] or [seat.trainer for seat in state.seats]
+
+    def name(address: Address) -> str:
+        if address == state.client:
+            return "client"
+        if address in order:
+            return f"trainer {order.index(address) + 1}"
+        return address_text(address)[:10]
+
+    return name
+
+
+class Story:
+    """Everything that happened in a task, in order: the witness of its log.
+
+    >>> story = Story()  # doctest: +SKIP
+    >>> tasklog = TaskLog(created, place, ledger=ledger, witness=story)
+    >>> async for told in story.follow():
+    ...     print(told.text)
+
+    Args:
+        names: how participants are called; None names them by their place in the award.
+    """
+
+    def __init__(self, *, names: Callable[[Address], str] | None = None) -> None:
+        self.told: list[Told] = []
+        self._names = names
+        self._state: State | None = None
+        self._changed = trio.Event()
+
+    def stepped(self, old: State | None, new: State) -> None:
+        self._state = new
+        for each in happenings(old, new, self._names or seat_names(new)):
+            self._add(new.now_ns, each)
+        self._wake()
+
+    def bid(self, count: int, time_ns: int) -> None:
+        self._add(time_ns, Happening("bid", f"{count} sealed bid" + "s" * (count > 1), {"bids": count}))
+        self._wake()
+
+    async def follow(self, start: int = 0) -> AsyncGenerator[Told, None]:
+        """From the `start`-th happening on, until the task is over and its trainers are paid."""
+        while True:
+            changed = self._changed
+            while start < len(self.told):
+                yield self.told[start]
+                start += 1
+            if self._state is not None and _is_ended(self._state):
+                return
+            await changed.wait()
+
+    def _add(self, time_ns: int, what: Happening) -> None:
+        assert self._state is not None, "a log begins with its first state"
+        at_s = (time_ns - self._state.created_ns) / SECOND_NS
+        self.told.append(Told(at_s, what.kind, what.text, what.data))
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def _is_ended(state: State) -> bool:
+    """Whether no more is to come: a trainer that never claims is not waited for."""
+    paid = state.claims.keys() >= {seat.trainer for seat in state.seats}
+    late = state.now_ns > state.settled_ns + CLAIMS_S * SECOND_NS
+    return state.phase.over and (state.phase is not Phase.SETTLED or paid or late)
