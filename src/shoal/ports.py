@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from shoal.core.calls import Call
 from shoal.core.events import Event
 from shoal.core.ids import Address, TaskId
-from shoal.core.money import Tinybar
+from shoal.core.money import ZERO, Tinybar
 
 # ---------------------------------------------------------------- ledger
 
@@ -55,6 +55,9 @@ class AccountState:
     stake_tinybar: Tinybar
     locked_tinybar: Tinybar
     balance_tinybar: Tinybar
+    unbonding_tinybar: Tinybar = ZERO
+    unbond_at: int = 0
+    """Consensus second from which what is unbonding can be had."""
 
     @property
     def free_stake_tinybar(self) -> int:

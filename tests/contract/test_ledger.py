@@ -128,7 +128,7 @@ async def test_a_refusal_at_consensus_has_its_reason_and_its_price(
         monkeypatch.setattr(ledger, "_simulate", not_simulated)
         before = await ledger.balance()
         with pytest.raises(CallReverted) as refused:
-            await ledger.call(calls.Unstake(Tinybar(10**15)))
+            await ledger.call(calls.RequestUnstake(Tinybar(10**15)))
         assert refused.value.reason == "InsufficientStake"
         spent = before - await ledger.balance()
         assert spent > 0

@@ -82,7 +82,7 @@ def log_of(event: Any, entry: dict[str, Any]) -> tuple[list[bytes], bytes]:
 
 def test_a_call_that_does_not_fit_its_types_is_refused() -> None:
     with pytest.raises(UsageError):
-        ABI.encode(calls.Unstake(2**64))  # type: ignore[arg-type]
+        ABI.encode(calls.RequestUnstake(2**64))  # type: ignore[arg-type]
 
 
 def test_an_abi_of_another_shape_is_refused_when_it_is_loaded() -> None:

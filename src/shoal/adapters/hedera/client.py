@@ -10,7 +10,7 @@ import trio
 
 from shoal.adapters.hedera import transactions as tx
 from shoal.adapters.hedera.keys import key_of_account, new_key, parse_key
-from shoal.adapters.hedera.market import MarketAbi, TaskView, artefact
+from shoal.adapters.hedera.market import MarketAbi, TaskView, deployment
 from shoal.adapters.hedera.mirror import Mirror, between, parse_time
 from shoal.adapters.hedera.prices import Rate
 from shoal.adapters.hedera.sdk import Nodes
@@ -24,10 +24,15 @@ from shoal.errors import CallReverted, ConfigError, LedgerError, LedgerUnreachab
 from shoal.ports import AccountState, Liabilities, LoggedEvent, Message, Movement, Outcome
 
 _CALL_GAS = 300_000
-"""More than twice what any call but `createTask` was measured to take (contracts/README.md); the rest is not charged
+"""Twice what any other call was measured to take (contracts/README.md), or more; the rest is not charged
 (HIP-1249). An estimate would not do: the vote that makes a quorum takes twice as much as the one before it."""
-_CREATE_TASK_GAS = 450_000
-_DEPLOY_GAS = 6_000_000
+_LARGE_GAS = 1_200_000
+_LARGE = calls.CreateTask | calls.ChallengeResult | calls.Appeal | calls.Draw | calls.DrawJury | calls.Resolve
+"""Calls that write a plan or a result, or that concern a whole jury."""
+_DEPLOY_GAS = 12_000_000
+UNBONDING_S = 7 * 24 * 3600
+VALIDATOR_STAKE_TINYBAR = 10_000_000_000
+"""100 HBAR."""
 _DEPLOY_TINYBAR = 1
 """Proves to the constructor that `msg.value` counts tinybar."""
 _RATE_S = 600.0
@@ -103,7 +108,7 @@ class HederaLedger:
         """Run a function of the contract, after a free simulation that catches most refusals before they cost a fee."""
         data = self._abi.encode(call)
         name = type(call).__name__
-        gas = _CREATE_TASK_GAS if isinstance(call, calls.CreateTask) else _CALL_GAS
+        gas = _LARGE_GAS if isinstance(call, _LARGE) else _CALL_GAS
         await self._simulate(name, data, gas, value)
         make = tx.call_contract(entity_number(self._need_contract()), data, gas, value)
         cap = (await self._current_rate()).cap("call", gas)
@@ -164,9 +169,14 @@ class HederaLedger:
 
     # ---------------------------------------------------------------- beyond the port
 
-    async def deploy(self) -> str:
-        """Put the market contract on the ledger, from a file since it is larger than a transaction; its id."""
-        text = artefact()["bytecode"].encode()
+    async def deploy(self, *, unbonding_s: int = UNBONDING_S, validator_stake: int = VALIDATOR_STAKE_TINYBAR) -> str:
+        """Put the market contract on the ledger, from a file since it is larger than a transaction; its id.
+
+        Args:
+            unbonding_s: how long stake that is asked back takes.
+            validator_stake: what each validator locks, in tinybar.
+        """
+        text = deployment(unbonding_s=unbonding_s, validator_stake=validator_stake).hex().encode()
         parts = [text[start : start + tx.FILE_PART_BYTES] for start in range(0, len(text), tx.FILE_PART_BYTES)]
         file = _entity(await self._send(tx.create_file(parts[0], [self._key.public_key()]), "file"))
         for part in parts[1:]:
