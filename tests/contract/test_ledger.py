@@ -77,7 +77,8 @@ def market(devnet: Devnet) -> LedgerSettings:
         async with HederaLedger.open(devnet.settings()) as operator:
             key = operator.new_key()
             account = await operator.create_account(100 * HBAR, key)
-            return devnet.settings(operator_id=account, operator_key=key, contract_id=await operator.deploy())
+            contract = (await operator.deploy("market")).contract_id
+            return devnet.settings(operator_id=account, operator_key=key, contract_id=contract)
 
     return trio.run(provision)
 

@@ -165,7 +165,7 @@ async def _provision(stack: LocalStack, trainers: int) -> tuple[str, dict[str, d
     """Deploy the contract and create the accounts, all through the ledger adapter."""
     accounts: dict[str, dict[str, str]] = {}
     async with open_ledger(stack.settings) as ledger:
-        contract = await ledger.deploy()
+        contract = (await ledger.deploy("local")).contract_id
         wanted = [*((f"trainer-{n + 1}", TRAINER_HBAR) for n in range(trainers)), ("client", CLIENT_HBAR)]
         for name, hbar in wanted:
             key = ledger.new_key()

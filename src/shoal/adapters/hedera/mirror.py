@@ -193,10 +193,14 @@ class Mirror:
 
 
 def _original(body: dict[str, Any] | None) -> dict[str, Any] | None:
-    for row in (body or {}).get("transactions", ()):
-        if row.get("nonce", 0) == 0 and not row.get("scheduled") and row.get("result") != "DUPLICATE_TRANSACTION":
-            return dict(row)
-    return None
+    """What an id did. A node that passes on what it should have refused leaves a failure beside the success."""
+    rows = [
+        row
+        for row in (body or {}).get("transactions", ())
+        if row.get("nonce", 0) == 0 and not row.get("scheduled") and row.get("result") != "DUPLICATE_TRANSACTION"
+    ]
+    rows.sort(key=lambda row: row.get("result") != "SUCCESS")
+    return dict(rows[0]) if rows else None
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:
