@@ -68,13 +68,17 @@ class LedgerReader:
         if until_ns <= after_ns:
             return []
         path = f"/contracts/{self._need_contract()}/results/logs"
-        found = []
+        found: list[LoggedEvent] = []
+        last = (after_ns, 2**63)
         async for row in self._mirror.rows(path, "logs", between(after_ns, until_ns)):
+            place = (parse_time(row["timestamp"]), int(row["index"]))
+            if not last < place <= (until_ns, 2**63):
+                continue  # shown again, or never asked for
+            last = place
             topics = [bytes.fromhex(topic[2:]) for topic in row["topics"]]
             event = self._abi.decode_event(topics, bytes.fromhex(row["data"][2:]))
             if event is not None and (task is None or getattr(event, "task_id", None) == task):
-                time_ns = parse_time(row["timestamp"])
-                found.append(LoggedEvent(time_ns, int(row["index"]), event, str(row["transaction_hash"])))
+                found.append(LoggedEvent(*place, event, str(row["transaction_hash"])))
         return found
 
     async def account_state(self, address: Address) -> AccountState:
