@@ -2,6 +2,10 @@
 
 `log` is the truth. `view` is `log` plus entries that were heard on the network, or signed by this node, and are
 not in the log yet; it is derived from `log` at every change, so a rollback is nothing special.
+
+The mirror node may be many machines, of which some are behind. What one of them left out is found when the same stretch
+of the log is read a second time, some seconds later: then the log is folded anew. What the mirror does not show any
+more stays, since a machine that is behind looks like that; only after minutes is the log folded without it, loudly.
 """
 
 from __future__ import annotations
@@ -29,6 +33,10 @@ AHEAD = 64
 """How far beyond the log an author's gossiped entries may run."""
 LOST_S = 30.0
 """An own entry that has consensus and that the log does not show after this long is sent again."""
+AUDIT_S = 15.0
+"""How often what was read since the last time is read a second time."""
+DOUBT_S = 120.0
+"""After this long without a sign of something that the mirror once showed, it was no part of the ledger."""
 
 
 def gossip_topic(task: TaskId) -> str:
@@ -66,11 +74,19 @@ class TaskLog:
         self._poll_s = poll_s
         self._pending: dict[bytes, Entry] = {}
         self._own: dict[int, Entry] = {}
-        """The outbox: signed by this node and not seen in the log yet, by sequence number."""
+        """The outbox: signed by this node, by sequence number. All of them stay until the task is over: a mirror that
+        goes back must neither lose one nor make this node sign its number again, which would be equivocation."""
         self._sent: dict[int, float] = {}
         """When each of them reached consensus."""
+        self._begun = self.log
+        self._audited_ns = created.time_ns
+        self._read: set[_Place] = set()
+        """What was read since then."""
+        self._doubted_s: float | None = None
+        """Since when some of it is not shown any more."""
         self._changed = trio.Event()
         self._posted = trio.Event()
+        self._caught_up = trio.Event()
         self._resume_outbox()
 
     @property
@@ -94,7 +110,7 @@ class TaskLog:
     @property
     def outbox(self) -> list[Entry]:
         """Entries that this node has signed, now or before a crash, and that are not in the log yet."""
-        return list(self._own.values())
+        return [entry for entry in self._own.values() if not self._in_log(entry)]
 
     async def passed(self, time_ns: int) -> bool:
         """Wait until the log has been read up to a consensus time; False when that takes too long."""
@@ -113,13 +129,55 @@ class TaskLog:
         if until <= self.log.now_ns:
             return
         after = self.log.now_ns
-        events = await self._ledger.events(after_ns=after, until_ns=until, task=self.place.task)
-        messages = await self._ledger.messages(self.log.topic, after_ns=after, until_ns=until)
+        events, messages = await self._read_between(after, until)
+        self._read |= _places(events, messages)
         state = self.log
         for item in self._merge(messages, events):
             state = fold.step(state, item)
         self.log = fold.advance(state, until)
         self._rebuild()
+        self._caught_up.set()
+
+    async def audit(self) -> bool:
+        """Read a second time what was read since the last audit; fold anew if there is more. Whether all is well."""
+        until = self.log.now_ns
+        events, messages = await self._read_between(self._audited_ns, until)
+        again = _places(events, messages)
+        missed, unseen = len(again - self._read), len(self._read - again)
+        what = short(self.place.task)
+        if missed:
+            log.warning("task %s: the mirror node had left %d items out; the log is folded anew", what, missed)
+            await self._fold_anew(until, doubting=False)
+        elif not unseen:
+            self._audited_ns, self._read, self._doubted_s = until, set(), None
+        elif self._doubted_s is None:
+            self._doubted_s = trio.current_time()
+        elif trio.current_time() - self._doubted_s >= DOUBT_S:
+            log.error("task %s: %d items are gone from the mirror node; the log is folded without them", what, unseen)
+            await self._fold_anew(until, doubting=True)
+        else:
+            log.warning("task %s: the mirror node does not show %d items that it showed before", what, unseen)
+        return not missed and not unseen
+
+    async def _fold_anew(self, until: int, *, doubting: bool) -> None:
+        """From the beginning; unless doubted, what was read before must be there, or this machine is behind as well."""
+        begin = self._begun.created_ns
+        events, messages = await self._read_between(begin, until)
+        places = _places(events, messages)
+        if self._read - places and not doubting:
+            return
+        self.bids, self._bids_heard = {}, 0
+        state = self._begun
+        for item in self._merge(messages, events):
+            state = fold.step(state, item)
+        self.log = fold.advance(state, until)
+        self._audited_ns, self._read, self._doubted_s = begin, places, None
+        self._rebuild()
+
+    async def _read_between(self, after: int, until: int) -> tuple[Sequence[LoggedEvent], Sequence[Message]]:
+        events = await self._ledger.events(after_ns=after, until_ns=until, task=self.place.task)
+        messages = await self._ledger.messages(self.log.topic, after_ns=after, until_ns=until)
+        return events, messages
 
     async def post(self, author: Address, kind: str, body: dict[str, object]) -> Entry:
         """Sign an entry, remember it durably, gossip it, and put it on the topic in the background."""
@@ -144,10 +202,13 @@ class TaskLog:
     # ------------------------------------------------------------ the log
 
     async def _follow(self) -> None:
-        pause = self._poll_s
+        pause, audit_at_s = self._poll_s, trio.current_time() + AUDIT_S
         while True:
             try:
                 await self.catch_up()
+                if trio.current_time() >= audit_at_s:
+                    await self.audit()
+                    audit_at_s = trio.current_time() + AUDIT_S
                 pause = self._poll_s
             except LedgerError as error:
                 pause = min(pause * 2, 30.0)
@@ -177,11 +238,11 @@ class TaskLog:
             if author is None or entry.sequence < author.sequence:
                 del self._pending[key]
         for sequence, entry in list(self._own.items()):
-            author = self.log.authors.get(entry.author)
-            if author is not None and sequence < author.sequence:
+            if not self._in_log(entry):
+                self._pending.setdefault(entry.hash, entry)
+            elif self.log.phase.over:
                 assert self._store is not None, "whoever signs has a store"
                 self._store.delete("outbox", self._outbox_key(sequence))
-                self._sent.pop(sequence, None)
                 del self._own[sequence]
         self.view = optimistic(self.log, self._pending.values())
         self._changed.set()
@@ -217,6 +278,10 @@ class TaskLog:
     def _outbox_key(self, sequence: int) -> str:
         return f"{self.place.task.hex()}/{sequence:012d}"
 
+    def _in_log(self, entry: Entry) -> bool:
+        author = self.log.authors.get(entry.author)
+        return author is not None and entry.sequence < author.sequence
+
     def _keep(self, entry: Entry) -> None:
         self._own[entry.sequence] = self._pending[entry.hash] = entry
         self._posted.set()
@@ -233,6 +298,7 @@ class TaskLog:
 
     async def _send_outbox(self) -> None:
         """In order and each after the one before has consensus, since that is the order of the chain."""
+        await self._caught_up.wait()  # what the log shows already is not sent a second time after a restart
         while True:
             self._posted = trio.Event()
             entry = self._next_unsent()
@@ -250,12 +316,22 @@ class TaskLog:
     def _next_unsent(self) -> Entry | None:
         """The first entry of the outbox that was not sent, or was lost; then those after it are sent again too."""
         now_s = trio.current_time()
-        for sequence in sorted(self._own):
+        for sequence in sorted(entry.sequence for entry in self.outbox):
             if now_s - self._sent.get(sequence, -LOST_S) >= LOST_S:
                 for later in [each for each in self._sent if each >= sequence]:
                     del self._sent[later]
                 return self._own[sequence]
         return None
+
+
+_Place = tuple[str, int, int]
+
+
+def _places(events: Sequence[LoggedEvent], messages: Sequence[Message]) -> set[_Place]:
+    """What names an item of the ledger for good: its kind, its consensus time, and its number."""
+    return {("event", each.time_ns, each.index) for each in events} | {
+        ("message", each.time_ns, each.sequence_number) for each in messages
+    }
 
 
 async def find_task(ledger: Ledger, wanted: str) -> LoggedEvent | None:

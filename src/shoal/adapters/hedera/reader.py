@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self
 
 import trio
@@ -70,15 +70,17 @@ class LedgerReader:
         path = f"/contracts/{self._need_contract()}/results/logs"
         found: list[LoggedEvent] = []
         last = (after_ns, 2**63)
-        async for row in self._mirror.rows(path, "logs", between(after_ns, until_ns)):
-            place = (parse_time(row["timestamp"]), int(row["index"]))
-            if not last < place <= (until_ns, 2**63):
-                continue  # shown again, or never asked for
-            last = place
-            topics = [bytes.fromhex(topic[2:]) for topic in row["topics"]]
-            event = self._abi.decode_event(topics, bytes.fromhex(row["data"][2:]))
-            if event is not None and (task is None or getattr(event, "task_id", None) == task):
-                found.append(LoggedEvent(*place, event, str(row["transaction_hash"])))
+        rows = self._mirror.rows(path, "logs", between(after_ns, until_ns))
+        async with aclosing(rows):
+            async for row in rows:
+                place = (parse_time(row["timestamp"]), int(row["index"]))
+                if not last < place <= (until_ns, 2**63):
+                    continue  # shown again, or never asked for
+                last = place
+                topics = [bytes.fromhex(topic[2:]) for topic in row["topics"]]
+                event = self._abi.decode_event(topics, bytes.fromhex(row["data"][2:]))
+                if event is not None and (task is None or getattr(event, "task_id", None) == task):
+                    found.append(LoggedEvent(*place, event, str(row["transaction_hash"])))
         return found
 
     async def account_state(self, address: Address) -> AccountState:

@@ -7,6 +7,7 @@ import binascii
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,19 +128,21 @@ class TopicReader:
             reassembly, from_ns = Reassembly(), max(0, after_ns - CHUNK_WINDOW_NS)
         found = []
         last = None
-        async for row in self._mirror.rows(f"/topics/0.0.{topic}/messages", "messages", between(from_ns, until_ns)):
-            number = int(row["sequence_number"])
-            if (last is not None and number <= last) or parse_time(row["consensus_timestamp"]) > until_ns:
-                continue  # shown again, or never asked for
-            if last is not None and number != last + 1:
-                raise LedgerUnreachable(
-                    f"the mirror node left messages {last + 1} to {number - 1} of topic 0.0.{topic} out",
-                    hint="it is asked again; if this stays, use another mirror node",
-                )
-            last = number
-            message = reassembly.feed(row)
-            if message is not None and message.time_ns > after_ns:
-                found.append(message)
+        rows = self._mirror.rows(f"/topics/0.0.{topic}/messages", "messages", between(from_ns, until_ns))
+        async with aclosing(rows):
+            async for row in rows:
+                number = int(row["sequence_number"])
+                if (last is not None and number <= last) or parse_time(row["consensus_timestamp"]) > until_ns:
+                    continue  # shown again, or never asked for
+                if last is not None and number != last + 1:
+                    raise LedgerUnreachable(
+                        f"the mirror node left messages {last + 1} to {number - 1} of topic 0.0.{topic} out",
+                        hint="it is asked again; if this stays, use another mirror node",
+                    )
+                last = number
+                message = reassembly.feed(row)
+                if message is not None and message.time_ns > after_ns:
+                    found.append(message)
         self._states[topic] = (until_ns, reassembly)
         if len(self._states) > _TOPICS:
             self._states.popitem(last=False)
