@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from shoal.adapters.hedera import HederaLedger, LedgerSettings
-from shoal.core import calls, limits
+from shoal.adapters.hedera.market import artefact
+from shoal.adapters.store import SqliteStore
+from shoal.core import calls, fees, limits
 from shoal.core.events import Registered
 from shoal.core.money import Tinybar
 from shoal.errors import CallReverted, ConfigError, LedgerError, LedgerUnreachable, UsageError
@@ -131,3 +134,74 @@ async def test_a_ledger_that_is_away_is_named_and_found_again(tmp_path: Path) ->
             assert message.data == b"heard"
     finally:
         own.kill()
+
+
+async def test_what_a_transaction_costs_is_known_before(market: LedgerSettings) -> None:
+    """The fee schedule of ours against what the ledger charges, which has its own."""
+    async with HederaLedger.open(market) as ledger:
+        rate = await ledger.rate()
+        begin = await ledger.watermark()
+        topic = await ledger.create_topic("fees")
+        for size in (10, 100, 101, 700, limits.TOPIC_MESSAGE_BYTES):
+            await ledger.submit(topic, bytes(size))
+        await ledger.create_account(1, ledger.new_key())
+        found = await ledger.movements(after_ns=begin, until_ns=await ledger.watermark(), account=ledger.account)
+        told = [fees.create_topic(len("fees"))]
+        told += [fees.message(size) for size in (10, 100, 101, 700, limits.TOPIC_MESSAGE_BYTES)]
+        told += [fees.create_account()]
+        for movement, tinycents in zip(found, told, strict=True):
+            assert 0 <= rate.tinybar(tinycents) - movement.fee_tinybar <= 2, movement.name
+
+
+async def test_a_deployment_goes_on_where_it_was_cut_off_and_is_what_was_compiled(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    async with HederaLedger.open(devnet.settings()) as plain:
+        expected, begin = await plain.deployment_cost(), await plain.watermark()
+    steps = 0
+    with SqliteStore(tmp_path / "node.db") as store:
+        while True:
+            async with HederaLedger.open(devnet.settings(), store=store) as ledger:
+                send = ledger._submitter.run
+
+                async def cut_off(make: Any, *, send: Any = send, **more: Any) -> Any:
+                    nonlocal steps
+                    before = set(store.items("transactions"))
+                    landed = await send(make, **more)
+                    if set(store.items("transactions")) != before:  # this step was not done before
+                        steps += 1
+                        raise LedgerError("killed here")
+                    return landed
+
+                ledger._submitter.run = cut_off  # type: ignore[method-assign]
+                try:
+                    made = await ledger.deploy("once")
+                    break
+                except LedgerError as error:
+                    assert error.message == "killed here"
+        async with HederaLedger.open(devnet.settings(), store=store) as ledger:
+            assert await ledger.deploy("once") == made
+            found = await ledger.movements(
+                after_ns=begin, until_ns=await ledger.watermark(), account=devnet.endpoints["operator_id"]
+            )
+            names = [movement.name for movement in found]
+            assert names.count("CONTRACTCREATEINSTANCE") == 1 and len(names) == steps > 5
+            assert sum(movement.fee_tinybar for movement in found) == made.fee_tinybar
+            assert abs(expected - made.fee_tinybar) < 0.01 * made.fee_tinybar
+            assert await ledger.check_contract(made.contract_id) == made.address
+            assert (await ledger.balance(made.contract_id)) == 1
+            another = await ledger.deploy("twice")
+            assert another.contract_id != made.contract_id
+
+
+async def test_a_contract_of_other_code_is_refused(market: LedgerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with HederaLedger.open(market) as ledger:
+        with pytest.raises(ConfigError) as missing:
+            await ledger.check_contract("0.0.999999")
+        assert missing.value.code == "SHOAL-C12"
+        bytecode = artefact()["bytecode"]
+        changed = {**artefact(), "bytecode": bytecode[:-200] + "00" + bytecode[-198:]}
+        monkeypatch.setattr("shoal.adapters.hedera.reader.artefact", lambda: changed)
+        with pytest.raises(LedgerError) as other:
+            await ledger.check_contract(str(market.contract_id))
+        assert other.value.code == "SHOAL-L07"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from fractions import Fraction
 
 import pytest
+
+from shoal.core import fees
 
 from .harness import ARTEFACT, ROOT, Chain, Market, Receipt
 from .scene import KEY, RECIPIENT, Scene
@@ -104,3 +107,12 @@ def test_readme_tells_the_gas_that_was_measured() -> None:
     text = README.read_text()
     told = text[text.index(TABLE_START) + len(TABLE_START) : text.index(TABLE_END)]
     assert told == gas_table(), "the table in contracts/README.md differs: put in the one measured here"
+
+
+def test_fees_are_computed_from_the_gas_that_was_measured() -> None:
+    """The dearest case of each function, as `shoal train --dry-run` tells it."""
+    dearest: dict[str, int] = {}
+    for name, gas in re.findall(r"^\| `?(\w+)`?[^|]*\| ([0-9,]+) \|", README.read_text(), flags=re.MULTILINE):
+        dearest[name] = max(dearest.get(name, 0), int(gas.replace(",", "")))
+    assert dict(fees.GAS) == dearest, "put these into `fees.GAS`"
+    assert Fraction(fees.GAS_TINYCENTS, fees.TINYCENTS_PER_USD) == USD_PER_GAS

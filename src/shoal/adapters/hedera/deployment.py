@@ -55,6 +55,7 @@ async def deploy(artefact: Mapping[str, Any], *, send: Step, mirror: Mirror, key
     for number, part in enumerate(rest, 1):
         landed.append(await send(tx.append_file(file, part), "file", f"part-{number}"))
     landed.append(await send(tx.create_contract(file, GAS, INITIAL_TINYBAR), "contract", "contract", gas=GAS))
+    await mirror.eventually(f"/contracts/0.0.{landed[-1].entity}")
     address = await check(artefact, mirror, f"0.0.{landed[-1].entity}")
     rows = [await mirror.consensus(each.transaction) for each in landed]
     fee = sum(int(row["charged_tx_fee"]) for row in rows if row)
@@ -69,7 +70,7 @@ async def check(artefact: Mapping[str, Any], mirror: Mirror, contract_id: str) -
         LedgerError: SHOAL-L07, its code is another.
     """
     entity_number(contract_id)
-    row = await mirror.eventually(f"/contracts/{contract_id}")
+    row = await mirror.get(f"/contracts/{contract_id}")
     if row is None:
         raise ConfigError(
             f"there is no contract {contract_id} on this network",
