@@ -91,13 +91,23 @@ def open_reader(settings: Settings) -> AbstractAsyncContextManager[LedgerReader]
     return LedgerReader.open_reader(ledger_settings(settings, operator=False))
 
 
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """An account on the ledger, and this directory's memory of what it sent; no peers, no storage."""
+
+    settings: Settings
+    ledger: HederaLedger
+    store: SqliteStore
+
+
 @asynccontextmanager
-async def open_wallet(settings: Settings) -> AsyncIterator[HederaLedger]:
-    """The ledger with an account and this directory's memory of what it sent; no peers, no storage."""
+async def open_wallet(settings: Settings) -> AsyncIterator[Wallet]:
+    """For commands that only deal with the ledger."""
+    given = ledger_settings(settings)
     settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(settings.dir / "lock"), SqliteStore(settings.dir / "node.db") as store:
-        async with open_ledger(settings, store=store) as ledger:
-            yield ledger
+        async with HederaLedger.open(given, store=store) as ledger:
+            yield Wallet(settings, ledger, store)
 
 
 def open_blobs(settings: Settings, transfer: Transfer) -> S3Blobs:

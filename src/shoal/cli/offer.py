@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.cli import output
+from shoal.cli.confirm import confirm
 from shoal.client.prepare import Examined, Source
 from shoal.core.money import Tinybar, format_hbar, parse_hbar
 from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, quote
@@ -75,14 +75,24 @@ def describe(examined: Examined, as_json: bool) -> None:
 
 async def make_quote(what: Purchase) -> Quote:
     """The worst case, with deadlines that count from now."""
-    node, order, recipe = what.node, what.order, what.examined.recipe
+    now_s = await what.node.ledger.watermark() // 10**9
+    return quote_of(what.order, what.examined, what.budget, network=what.node.settings.network, now_s=now_s)
+
+
+def quote_of(order: Order, examined: Examined, budget: Tinybar | None, *, network: str, now_s: int) -> Quote:
+    """The worst case of an order.
+
+    Raises:
+        MarketError: SHOAL-T01, the budget is too small.
+        UsageError: SHOAL-U06, numbers out of bounds.
+    """
+    recipe = examined.recipe
     trainers = order.trainers or recipe.trainers or DEFAULT_TRAINERS
     chunks = order.chunks or trainers
     rounds = order.rounds or recipe.rounds
-    timing = LOCAL_TIMING if node.settings.network == "devnet" else Timing()
-    now_s = await node.ledger.watermark() // 10**9
+    timing = LOCAL_TIMING if network == "devnet" else Timing()
     try:
-        return quote(chunks=chunks, rounds=rounds, trainers=trainers, budget=what.budget, timing=timing, now_s=now_s)
+        return quote(chunks=chunks, rounds=rounds, trainers=trainers, budget=budget, timing=timing, now_s=now_s)
     except BudgetTooSmall as error:
         raise MarketError(
             f"a budget of {order.budget} HBAR is too small for {chunks} chunks x {rounds} rounds",
@@ -151,15 +161,4 @@ async def check_means(node: Node, offer: Quote) -> None:
 
 
 def ask(offer: Quote, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"this would lock {format_hbar(offer.escrow)} in escrow",
-            code="SHOAL-U07",
-            hint="say --yes to spend without being asked, or --dry-run to look only",
-            money="nothing was spent",
-        )
-    output.stderr.print(f"lock {format_hbar(offer.escrow)} in escrow? [y/N] ", end="")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("not confirmed", code="SHOAL-U07", money="nothing was spent")
+    confirm(f"lock {format_hbar(offer.escrow)} in escrow", yes=yes, otherwise="--dry-run to look only")

@@ -8,6 +8,7 @@ import trio
 from rich.table import Table
 
 from shoal.cli import output
+from shoal.cli.confirm import confirm_on_mainnet
 from shoal.cli.follow import Teller
 from shoal.cli.session import client_of, following, own_way, told
 from shoal.client.result import fetch_result
@@ -15,8 +16,8 @@ from shoal.core.events import TaskCreated
 from shoal.core.ids import TaskId, short
 from shoal.core.money import format_hbar
 from shoal.errors import MarketError, UsageError
-from shoal.node import Node, open_ledger, open_node, place_of
-from shoal.ports import Ledger, LoggedEvent
+from shoal.node import Node, open_node, open_reader, place_of
+from shoal.ports import LedgerView, LoggedEvent
 from shoal.roles.closing import close
 from shoal.roles.tasklog import TaskLog, find_task
 from shoal.settings import Settings
@@ -24,9 +25,9 @@ from shoal.settings import Settings
 
 async def run_ps(settings: Settings, *, everyone: bool, as_json: bool) -> None:
     """One row a task, the newest first."""
-    settings.need("contract_id")
+    settings.need("contract_id", *(() if everyone else ("operator_id",)))
     rows = []
-    async with open_ledger(settings) as ledger:
+    async with open_reader(settings) as ledger:
         for logged in await ledger.events(after_ns=0, until_ns=await ledger.watermark()):
             if isinstance(logged.event, TaskCreated) and (everyone or logged.event.client == ledger.address):
                 tasklog = TaskLog(logged, place_of(settings, logged.event.task_id), ledger=ledger)
@@ -63,7 +64,7 @@ async def run_ps(settings: Settings, *, everyone: bool, as_json: bool) -> None:
 async def run_watch(settings: Settings, wanted: str, *, as_json: bool) -> None:
     """From the ledger alone: needs no keys of the task."""
     settings.need("contract_id")
-    async with open_ledger(settings) as ledger:
+    async with open_reader(settings) as ledger:
         created = await must_find(ledger, wanted)
         tasklog = TaskLog(created, place_of(settings, _id(created)), ledger=ledger, poll_s=settings.poll_s)
         async with trio.open_nursery() as nursery:
@@ -73,8 +74,10 @@ async def run_watch(settings: Settings, wanted: str, *, as_json: bool) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, as_json: bool) -> None:
+async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:
     """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it."""
+    if wait:
+        confirm_on_mainnet(settings, "go on with the task where that is needed, and pay Hedera's fees for it", yes=yes)
     async with open_node(settings, roles=["client"]) as node:
         created = await must_find(node.ledger, wanted)
         task = _id(created)
@@ -114,7 +117,7 @@ async def _to_its_end(node: Node, tasklog: TaskLog, *, as_json: bool) -> None:
     await told(tasklog, finish if client is None else client.run, as_json=as_json)
 
 
-async def must_find(ledger: Ledger, wanted: str) -> LoggedEvent:
+async def must_find(ledger: LedgerView, wanted: str) -> LoggedEvent:
     """The task that the user means.
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from shoal.cli import output
+from shoal.cli.dry_run import run_dry
 from shoal.cli.offer import (
     Order,
     Purchase,
@@ -28,7 +29,7 @@ from shoal.core.events import TaskCreated
 from shoal.core.ids import task_id
 from shoal.core.manifest import Rules
 from shoal.core.money import format_hbar
-from shoal.core.quote import Quote
+from shoal.core.quote import Quote, confirm_every_of
 from shoal.core.task import Phase, State
 from shoal.errors import CallReverted, MarketError
 from shoal.node import open_node
@@ -52,12 +53,13 @@ async def run_train(settings: Settings, order: Order, *, as_json: bool) -> None:
     overrides = {"rounds": order.rounds} if order.rounds else {}
     examined = await trio.to_thread.run_sync(prepare.examine, order.source, overrides)
     describe(examined, as_json)
+    if order.dry_run:
+        await run_dry(settings, order, examined, as_json=as_json)
+        return
     async with open_node(settings, roles=["client"]) as node:
         what = Purchase(node, order, examined, budget, await node.ledger.watermark(), as_json)
         offer = await make_quote(what)
         show_quote(offer, as_json)
-        if order.dry_run:
-            return
         await check_means(node, offer)
         ask(offer, order.yes)
         prepared = await _prepare(what, offer)
@@ -80,7 +82,7 @@ async def _prepare(what: Purchase, offer: Quote) -> Prepared:
         directory=directory,
         network=node.settings.network,
         contract=node.settings.contract_id,
-        rules=Rules(timeout_s, timeout_s, confirm_every=max(1, offer.plan.rounds // 3)),
+        rules=Rules(timeout_s, timeout_s, confirm_every=confirm_every_of(offer.plan.rounds)),
         progress=progress,
     )
     task = task_id(node.ledger.address, prepared.manifest.hash)

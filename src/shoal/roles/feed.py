@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shoal.core.codec import decode, encode
 from shoal.core.task import SECOND_NS
-from shoal.ports import Ledger, LoggedEvent, Store
+from shoal.ports import LedgerView, LoggedEvent, Store
 
 TABLE = "feed"
 OVERLAP_NS = 60 * SECOND_NS
@@ -28,7 +28,7 @@ class MarketFeed:
     Who is killed between `read` and `commit` is given the same events again; nobody else is.
     """
 
-    def __init__(self, ledger: Ledger, store: Store, name: str) -> None:
+    def __init__(self, ledger: LedgerView, store: Store, name: str) -> None:
         self._ledger, self._store, self._name = ledger, store, name
         kept = store.get(TABLE, name)
         until, seen = (0, []) if kept is None else decode(kept, max_bytes=_MAX_BYTES)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import trio
 
@@ -24,7 +25,7 @@ from shoal.core.ids import Address, TaskId, short
 from shoal.core.task import SECOND_NS
 from shoal.core.view import next_link, optimistic
 from shoal.errors import LedgerError, ShoalError, UsageError
-from shoal.ports import Keys, Ledger, LoggedEvent, Message, Network, Store
+from shoal.ports import Keys, Ledger, LedgerView, LoggedEvent, Message, Network, Store
 
 log = logging.getLogger("shoal.task")
 
@@ -49,7 +50,7 @@ class TaskLog:
     Args:
         created: the `TaskCreated` event that began the task.
         network: None for a reader that only follows the ledger.
-        keys, store: needed to post; None for a reader.
+        keys, store: needed to post, with a whole `Ledger`; None for a reader.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class TaskLog:
         created: LoggedEvent,
         place: Place,
         *,
-        ledger: Ledger,
+        ledger: LedgerView,
         network: Network | None = None,
         keys: Keys | None = None,
         store: Store | None = None,
@@ -98,7 +99,7 @@ class TaskLog:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             if self._store is not None:
-                nursery.start_soon(self._send_outbox)
+                nursery.start_soon(self._send_outbox, cast(Ledger, self._ledger))
             if self._network is not None:
                 nursery.start_soon(self._listen, self._network)
 
@@ -296,7 +297,7 @@ class TaskLog:
                 assert isinstance(entry, Entry), "the outbox holds entries"
                 self._keep(entry)
 
-    async def _send_outbox(self) -> None:
+    async def _send_outbox(self, ledger: Ledger) -> None:
         """In order and each after the one before has consensus, since that is the order of the chain."""
         await self._caught_up.wait()  # what the log shows already is not sent a second time after a restart
         while True:
@@ -307,7 +308,7 @@ class TaskLog:
                     await self._posted.wait()
                 continue
             try:
-                await self._ledger.submit(self.log.topic, entry.data())
+                await ledger.submit(self.log.topic, entry.data())
                 self._sent[entry.sequence] = trio.current_time()
             except ShoalError as error:
                 log.warning("task %s: an entry is not on the topic yet: %s", short(self.place.task), error)
@@ -334,7 +335,7 @@ def _places(events: Sequence[LoggedEvent], messages: Sequence[Message]) -> set[_
     }
 
 
-async def find_task(ledger: Ledger, wanted: str) -> LoggedEvent | None:
+async def find_task(ledger: LedgerView, wanted: str) -> LoggedEvent | None:
     """The `TaskCreated` event of a task, by its id, a unique beginning of it, or its topic `0.0.N`.
 
     Raises:

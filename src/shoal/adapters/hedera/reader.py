@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self
@@ -114,6 +115,11 @@ class LedgerReader:
     async def deployment_cost(self) -> Tinybar:
         """What `deploy` will cost, about."""
         return Tinybar((await self.rate()).tinybar(deployment.cost_tinycents(artefact())))
+
+    @property
+    def code_sha256(self) -> str:
+        """Names the code of this version's contract: 16 hexadecimal digits."""
+        return hashlib.sha256(artefact()["bytecode"].encode()).hexdigest()[:16]
 
     async def check_contract(self, contract_id: str) -> str:
         """Compare a contract's code with this version's; its address.
