@@ -154,9 +154,10 @@ def _alone(path: Path) -> Iterator[None]:
 @asynccontextmanager
 async def _open_node(settings: Settings, roles: Sequence[str]) -> AsyncIterator[Node]:
     keys = FileKeys.load(settings.dir / "keys")
+    allow_private = settings.private_urls or settings.network in ("devnet", "solo")
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(settings.dir / "node.db"))
-        transfer = await stack.enter_async_context(HttpTransfer(allow_private=settings.network in ("devnet", "solo")))
+        transfer = await stack.enter_async_context(HttpTransfer(allow_private=allow_private))
         ledger = await stack.enter_async_context(open_ledger(settings, store=store))
         network = await stack.enter_async_context(open_peer(settings, keys, roles=roles))
         yield Node(settings, ledger, network, keys, store, transfer)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from shoal.core.ids import entity_number
 from shoal.errors import ConfigError
 
 _KNOWN_NAMES = {
@@ -58,6 +59,9 @@ class Settings(BaseModel):
     s3_bucket: str = "shoal"
     s3_access_key: str = ""
     s3_secret_key: SecretStr = SecretStr("")
+    private_urls: bool = Field(
+        False, description="follow URLs into this machine's local network: only where its S3 store is there"
+    )
     s3_write_once: bool = Field(True, description="upload slots refuse a second object (If-None-Match)")
 
     hbar_per_hour: float = Field(1.0, gt=0, description="asked for an hour of this machine's training")
@@ -73,6 +77,15 @@ class Settings(BaseModel):
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("operator_id", "contract_id", "ledger_node_account")
+    @classmethod
+    def _entity(cls, value: str) -> str:
+        try:
+            return value and f"0.0.{entity_number(value)}"
+        except ValueError:
+            # The value is not told: people paste a key here.
+            raise ValueError("not an entity id of the form 0.0.N") from None
 
     @classmethod
     def load(cls, *, flags: Mapping[str, Any] | None = None) -> Settings:

@@ -97,8 +97,9 @@ class LedgerSettings:
                 continue
             try:
                 entity_number(getattr(self, name))
-            except ValueError as error:
-                raise ConfigError(f"{name}: {error}", code="SHOAL-C02") from None
+            except ValueError:
+                # The value is not told: people paste a key here.
+                raise ConfigError(f"{name} is not an entity id of the form 0.0.N", code="SHOAL-C02") from None
         for name in ("node", "mirror_grpc"):
             value = getattr(self, name)
             if value and not _HOST_PORT.match(value):
