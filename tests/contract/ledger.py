@@ -20,17 +20,27 @@ class Devnet:
     """A devnet process that can be killed and started again on the same ports."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory, self._base = directory, _free_base()
-        self.start()
+        self._directory = directory
+        for _ in range(5):  # another test may have taken a port in between
+            self._base = _free_base()
+            if self._came_up():
+                return
+        raise AssertionError("no devnet came up")
 
     def start(self) -> None:
+        assert self._came_up(), "the devnet did not come up again"
+
+    def _came_up(self) -> bool:
         command = [sys.executable, "-m", "shoal.adapters.devnet", "--dir", str(self._directory)]
         command += ["--port-base", str(self._base), "--json"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, f"the devnet ended with {self.process.wait()}"
+        if not line:
+            self.kill()
+            return False
         self.endpoints = json.loads(line)
+        return True
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

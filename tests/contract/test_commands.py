@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import itertools
 import json
 import os
@@ -18,6 +19,10 @@ import pytest
 import trio
 
 from shoal.adapters.hedera import HederaLedger, LedgerSettings
+from shoal.core import calls
+from shoal.core.codec import digest
+from shoal.core.ids import task_id
+from shoal.core.quote import LOCAL_TIMING, quote
 from shoal.settings import write_toml
 
 from .ledger import HBAR, Devnet
@@ -170,6 +175,53 @@ def test_a_dry_run_needs_no_key_and_leaves_nothing(operator: LedgerSettings, tmp
     assert abs(sum(row["tinybar"] for row in client) - told["fees_client_tinybar"]) <= len(client)
     assert told["upload_bytes"] > 10_000 and told["stored_bytes"] > told["upload_bytes"]
     assert list(tmp_path.rglob("*")) == []
+
+
+# ---------------------------------------------------------------- the wallet
+
+
+def test_the_wallet_tells_and_moves_what_is_there(operator: LedgerSettings, tmp_path: Path) -> None:
+    env = where(operator)
+    env["CONTRACT_ID"] = shoal("contract", "deploy", "--yes", cwd=tmp_path, **env).stdout.strip()
+
+    def wallet(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return shoal("wallet", *arguments, "--json", cwd=tmp_path, **env)
+
+    assert code(wallet("deposit", "1", "--yes")) == "SHOAL-T11"
+
+    async def register() -> None:
+        settings = dataclasses.replace(operator, contract_id=env["CONTRACT_ID"])
+        async with HederaLedger.open(settings) as ledger:
+            await ledger.call(calls.Register(b"k" * 32, b"r" * 32), value=2 * HBAR)
+
+    trio.run(register)
+    assert code(wallet("deposit", "1")) == "SHOAL-U07"
+    assert code(wallet("deposit", "no", "--yes")) == code(wallet("deposit", "0", "--yes")) == "SHOAL-U02"
+    assert code(wallet("deposit", "4000", "--yes")) == "SHOAL-T02"
+    before = last(wallet("show"))
+    assert (before["stake_tinybar"], before["reserved_tinybar"], before["registered"]) == (2 * HBAR, 0, True)
+    after = last(wallet("deposit", "1.5", "--yes"))
+    assert after["stake_tinybar"] == after["free_stake_tinybar"] == 3.5 * HBAR
+    assert 1.5 * HBAR < before["balance_tinybar"] - after["balance_tinybar"] < 1.6 * HBAR
+    assert code(wallet("withdraw", "--yes")) == "SHOAL-T12"
+
+    async def be_refunded() -> int:
+        settings = dataclasses.replace(operator, contract_id=env["CONTRACT_ID"])
+        async with HederaLedger.open(settings) as ledger:
+            now_s = await ledger.watermark() // 10**9
+            plan = quote(chunks=1, rounds=1, trainers=1, budget=None, timing=LOCAL_TIMING, now_s=now_s).plan
+            manifest = digest(b"manifest")
+            await ledger.call(calls.CreateTask(manifest, 1, b"k" * 32, b"r" * 32, plan), value=plan.escrow())
+            await ledger.call(calls.Cancel(task_id(ledger.address, manifest)))
+            return plan.escrow()
+
+    escrow = trio.run(be_refunded)
+    assert code(wallet("withdraw")) == "SHOAL-U07"
+    before = last(wallet("show"))
+    assert before["withdrawable_tinybar"] == escrow > 0
+    after = last(wallet("withdraw", "--yes"))
+    assert after["withdrawable_tinybar"] == 0 and after["stake_tinybar"] == 3.5 * HBAR
+    assert 0 < before["balance_tinybar"] + escrow - after["balance_tinybar"] < 0.1 * HBAR
 
 
 # ---------------------------------------------------------------- the canary

@@ -16,9 +16,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 node_app = typer.Typer(no_args_is_help=True, help="Run a node.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
 contract_app = typer.Typer(no_args_is_help=True, help="The market's contract on the ledger.")
+wallet_app = typer.Typer(no_args_is_help=True, help="What an account holds, and what the contract holds for it.")
 app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
 app.add_typer(contract_app, name="contract")
+app.add_typer(wallet_app, name="wallet")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
 Dir = Annotated[
@@ -194,6 +196,37 @@ def contract_show(directory: Dir = None, as_json: Json = False) -> None:
     from shoal.cli.contract import run_show
 
     output.run(lambda: run_show(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+
+
+@wallet_app.command("show")
+def wallet_show(directory: Dir = None, as_json: Json = False) -> None:
+    """Balance, stake, what of it is reserved by seats, and what can be withdrawn; needs no key."""
+    from shoal.cli.wallet import run_show
+
+    output.run(lambda: run_show(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+
+
+@wallet_app.command("deposit")
+def wallet_deposit(
+    amount: Annotated[str, typer.Argument(metavar="HBAR")],
+    yes: Yes = False,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Pay more stake into the contract; cut off, the same command goes on, and pays once."""
+    from shoal.cli.wallet import run_deposit
+
+    output.set_up_logs(verbose=False)
+    output.run(lambda: run_deposit(_settings(directory, as_json), amount, yes=yes, as_json=as_json), as_json=as_json)
+
+
+@wallet_app.command("withdraw")
+def wallet_withdraw(yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
+    """Take what the contract holds for this account beside its stake."""
+    from shoal.cli.wallet import run_withdraw
+
+    output.set_up_logs(verbose=False)
+    output.run(lambda: run_withdraw(_settings(directory, as_json), yes=yes, as_json=as_json), as_json=as_json)
 
 
 @config_app.command("show")
