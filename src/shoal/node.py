@@ -159,6 +159,7 @@ async def _open_node(settings: Settings, roles: Sequence[str]) -> AsyncIterator[
         store = stack.enter_context(SqliteStore(settings.dir / "node.db"))
         transfer = await stack.enter_async_context(HttpTransfer(allow_private=allow_private))
         ledger = await stack.enter_async_context(open_ledger(settings, store=store))
+        await ledger.check_contract(settings.contract_id)  # it will be sent money
         network = await stack.enter_async_context(open_peer(settings, keys, roles=roles))
         yield Node(settings, ledger, network, keys, store, transfer)
 

@@ -23,6 +23,10 @@ _KNOWN_NAMES = {
     "contract_id": "CONTRACT_ID",
 }
 """Names that users of Hedera tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
+_OTHER_WAYS = {
+    "operator_key": "or say where it lies with operator_key_file or operator_keyring",
+    "contract_id": "`shoal contract deploy` makes a market of your own",
+}
 _SECRETS = ("operator_key", "s3_secret_key")
 
 
@@ -106,11 +110,11 @@ class Settings(BaseModel):
             value = getattr(self, name)
             if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
                 known = _KNOWN_NAMES.get(name, f"SHOAL_{name.upper()}")
+                other = _OTHER_WAYS.get(name, "`shoal demo --keep` leaves a local network with everything set")
                 raise ConfigError(
                     f"the setting {name} is missing",
                     code="SHOAL-C01",
-                    hint=f"set {known} in the environment or .env, or {name} in shoal.toml; "
-                    "`shoal demo --keep` leaves a local network with everything set",
+                    hint=f"set {known} in the environment or .env, or {name} in shoal.toml; {other}",
                 )
 
 
@@ -194,4 +198,5 @@ def write_toml(path: Path, values: Mapping[str, str | int | float | bool | list[
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)  # it may have been there already
         file.write("\n".join(lines) + "\n")
