@@ -80,7 +80,8 @@ class TaskLog:
         self._sent: dict[int, float] = {}
         """When each of them reached consensus."""
         self._begun = self.log
-        self._audited_ns = created.time_ns
+        self._audited_ns = self._aged_ns = created.time_ns
+        """Up to where the log was read twice; and where it ended at the last audit, up to where the next one goes."""
         self._read: set[_Place] = set()
         """What was read since then."""
         self._doubted_s: float | None = None
@@ -140,29 +141,29 @@ class TaskLog:
         self._caught_up.set()
 
     async def audit(self) -> bool:
-        """Read a second time what was read since the last audit; fold anew if there is more. Whether all is well."""
-        until = self.log.now_ns
+        """Read a second time what is older than the last audit; fold anew if there is more. Whether all is well."""
+        until, self._aged_ns = self._aged_ns, self.log.now_ns
         events, messages = await self._read_between(self._audited_ns, until)
-        again = _places(events, messages)
-        missed, unseen = len(again - self._read), len(self._read - again)
+        again, before = _places(events, messages), {place for place in self._read if place[1] <= until}
+        missed, unseen = len(again - before), len(before - again)
         what = short(self.place.task)
         if missed:
             log.warning("task %s: the mirror node had left %d items out; the log is folded anew", what, missed)
-            await self._fold_anew(until, doubting=False)
+            await self._fold_anew(doubting=False)
         elif not unseen:
-            self._audited_ns, self._read, self._doubted_s = until, set(), None
+            self._audited_ns, self._read, self._doubted_s = until, self._read - before, None
         elif self._doubted_s is None:
             self._doubted_s = trio.current_time()
         elif trio.current_time() - self._doubted_s >= DOUBT_S:
             log.error("task %s: %d items are gone from the mirror node; the log is folded without them", what, unseen)
-            await self._fold_anew(until, doubting=True)
+            await self._fold_anew(doubting=True)
         else:
             log.warning("task %s: the mirror node does not show %d items that it showed before", what, unseen)
         return not missed and not unseen
 
-    async def _fold_anew(self, until: int, *, doubting: bool) -> None:
+    async def _fold_anew(self, *, doubting: bool) -> None:
         """From the beginning; unless doubted, what was read before must be there, or this machine is behind as well."""
-        begin = self._begun.created_ns
+        begin, until = self._begun.created_ns, self.log.now_ns
         events, messages = await self._read_between(begin, until)
         places = _places(events, messages)
         if self._read - places and not doubting:
@@ -172,7 +173,7 @@ class TaskLog:
         for item in self._merge(messages, events):
             state = fold.step(state, item)
         self.log = fold.advance(state, until)
-        self._audited_ns, self._read, self._doubted_s = begin, places, None
+        self._audited_ns, self._aged_ns, self._read, self._doubted_s = begin, until, places, None
         self._rebuild()
 
     async def _read_between(self, after: int, until: int) -> tuple[Sequence[LoggedEvent], Sequence[Message]]:

@@ -121,11 +121,10 @@ class TopicReader:
         """
         if until_ns <= after_ns:
             return []
-        # Taken out while reading: a read that fails half way leaves no state that has seen half of the rows.
-        read_until_ns, reassembly = self._states.pop(topic, (-1, Reassembly()))
-        from_ns = after_ns
-        if read_until_ns != after_ns:
-            reassembly, from_ns = Reassembly(), max(0, after_ns - CHUNK_WINDOW_NS)
+        from_ns, reassembly = max(0, after_ns - CHUNK_WINDOW_NS), Reassembly()
+        if topic in self._states and self._states[topic][0] == after_ns:
+            # Taken out while reading: a read that fails half way leaves no state that has seen half of the rows.
+            from_ns, reassembly = self._states.pop(topic)
         found = []
         last = None
         rows = self._mirror.rows(f"/topics/0.0.{topic}/messages", "messages", between(from_ns, until_ns))
@@ -143,7 +142,8 @@ class TopicReader:
                 message = reassembly.feed(row)
                 if message is not None and message.time_ns > after_ns:
                     found.append(message)
-        self._states[topic] = (until_ns, reassembly)
+        if topic not in self._states or self._states[topic][0] < until_ns:
+            self._states[topic] = (until_ns, reassembly)
         if len(self._states) > _TOPICS:
             self._states.popitem(last=False)
         return found
