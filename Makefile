@@ -7,7 +7,7 @@ STAMP := .make
 NPM := npm --silent --no-audit --no-fund
 
 .DEFAULT_GOAL := help
-.PHONY: help repo demo test tree check unit e2e sim bench contracts clean
+.PHONY: help repo demo test tree check unit e2e live sim bench contracts clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ unit: $(STAMP)/tools ## The quick tests
 
 e2e: $(STAMP)/tools ## The whole stack, as a newcomer runs it
 	$(BIN)/pytest tests/e2e $(ARGS)
+
+live: $(STAMP)/tools ## One task on the ledger that the environment names; skipped without credentials
+	$(BIN)/pytest tests/live $(ARGS)
 
 sim: $(STAMP)/tools ## Simulate whole tasks with seeded faults
 	$(BIN)/pytest tests/unit/core/test_simulator.py $(ARGS)

@@ -28,7 +28,7 @@ function compile(sources) {
       viaIR: true, // a quarter less code, and calls with eight arguments
       // A metadata hash would cover file paths: without it the bytecode depends on the source alone.
       metadata: { bytecodeHash: "none" },
-      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode"] } },
     },
   };
   const findImports = (path) => {
@@ -60,6 +60,11 @@ function render() {
     {
       abi,
       bytecode: contract.evm.bytecode.object,
+      runtime: contract.evm.deployedBytecode.object,
+      court_places: Object.values(contract.evm.deployedBytecode.immutableReferences)
+        .flat()
+        .map(({ start }) => start), // where creation writes the court's address, a word each
+      court_runtime: court.evm.deployedBytecode.object,
       source_sha256: createHash("sha256").update(SOURCES.map((path) => read(path)).join("")).digest("hex"),
       compiler: `solc ${solc.semver()}, evm ${EVM_VERSION}, optimizer ${OPTIMIZER_RUNS} runs via IR, openzeppelin ${version("@openzeppelin/contracts")}`,
     },

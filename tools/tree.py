@@ -12,7 +12,7 @@ START, END = "<!-- tree -->\n", "<!-- end of tree -->"
 BESIDE = {
     "contracts": "the escrow in Solidity, who may do what and when, and what it costs",
     "examples": "models with recipes and data: what `shoal train` takes",
-    "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e",
+    "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e, live (opt-in)",
     "bench": "what was measured, and how to measure it again",
     "docs": "decisions, and a section for each error code",
     "tools": "what `make` needs before anything is installed",

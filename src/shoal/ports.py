@@ -94,25 +94,15 @@ class Movement:
         return sum(amount for who, amount in self.transfers if who == account)
 
 
-class Ledger(Protocol):
-    """Hedera, seen by one account. Every method raises `LedgerUnreachable` when no answer can be had in time."""
+class LedgerView(Protocol):
+    """What anyone can read of Hedera. Every method raises `LedgerUnreachable` when no answer can be had in time."""
 
     account: str
-    """This account, `0.0.N`."""
+    """The account of whoever looks, `0.0.N`; empty where it has none."""
     address: Address
-    """The same account as the contract sees it."""
+    """The same account as the contract sees it; zeros where there is none."""
     contract: str
     """The market's contract, `0.0.N`."""
-
-    async def create_topic(self, memo: str) -> int: ...
-
-    async def submit(self, topic: int, data: bytes) -> None:
-        """Put one message (at most `limits.LOG_ENTRY_BYTES`) on a topic; returns once it has consensus."""
-        ...
-
-    async def call(self, call: Call, *, value: int = 0) -> Outcome:
-        """Run a function of the contract. Retries never run it twice. Raises CallReverted with its reason."""
-        ...
 
     async def watermark(self) -> int:
         """Consensus time (ns) up to which every message and event can be read now."""
@@ -144,6 +134,20 @@ class Ledger(Protocol):
 
     async def supply(self) -> Tinybar:
         """All HBAR there is."""
+        ...
+
+
+class Ledger(LedgerView, Protocol):
+    """Hedera, seen by one account that signs."""
+
+    async def create_topic(self, memo: str) -> int: ...
+
+    async def submit(self, topic: int, data: bytes) -> None:
+        """Put one message (at most `limits.LOG_ENTRY_BYTES`) on a topic; returns once it has consensus."""
+        ...
+
+    async def call(self, call: Call, *, value: int = 0) -> Outcome:
+        """Run a function of the contract. Retries never run it twice. Raises CallReverted with its reason."""
         ...
 
 
@@ -291,6 +295,7 @@ __all__ = [
     "Engine",
     "Keys",
     "Ledger",
+    "LedgerView",
     "Liabilities",
     "LoggedEvent",
     "Message",

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from shoal.core.ids import entity_number
 from shoal.errors import ConfigError
 
 _KNOWN_NAMES = {
@@ -22,6 +23,11 @@ _KNOWN_NAMES = {
     "contract_id": "CONTRACT_ID",
 }
 """Names that users of Hedera tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
+_OTHER_WAYS = {
+    "operator_key": "or say where it lies with operator_key_file or operator_keyring",
+    "contract_id": "`shoal contract deploy` makes a market of your own",
+}
+_SECRETS = ("operator_key", "s3_secret_key")
 
 
 class Settings(BaseModel):
@@ -35,14 +41,17 @@ class Settings(BaseModel):
 
     dir: Path = Field(default_factory=lambda: Path.home() / ".shoal", description="where this node keeps its files")
 
-    network: Literal["devnet", "solo", "testnet", "mainnet"] = "devnet"
+    network: Literal["devnet", "solo", "testnet", "mainnet", "custom"] = "devnet"
     ledger_node: str = Field("", description="host:port of a consensus node; known for solo, testnet, mainnet")
     ledger_node_account: str = Field("0.0.3", description="that node's account")
     mirror_grpc: str = Field("", description="host:port of the mirror node's gRPC")
     mirror_rest: str = Field("", description="URL of the mirror node's REST")
     operator_id: str = Field("", description="the account that pays, 0.0.N")
     operator_key: SecretStr = Field(SecretStr(""), description="its private key")
+    operator_key_file: str = Field("", description="a file that holds it, instead; mode 600")
+    operator_keyring: bool = Field(False, description="it is in the system's keyring, as `shoal` and operator_id")
     contract_id: str = Field("", description="the market's contract, 0.0.N")
+    mirror_margin_s: float = Field(0.0, ge=0, le=60, description="newest seconds left to settle; 0 takes the network's")
     ledger_timeout_s: float = Field(30.0, gt=0, le=600, description="how long a ledger that is away is waited for")
     poll_s: float = Field(0.4, gt=0, le=60, description="how often the mirror node is asked")
 
@@ -68,6 +77,20 @@ class Settings(BaseModel):
     engine_threads: int = Field(1, ge=1, le=256)
     allow_unsandboxed: bool = Field(False, description="train even where no sandbox stands: dangerous")
 
+    @field_validator("network", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("operator_id", "contract_id", "ledger_node_account")
+    @classmethod
+    def _entity(cls, value: str) -> str:
+        try:
+            return value and f"0.0.{entity_number(value)}"
+        except ValueError:
+            # The value is not told: people paste a key here.
+            raise ValueError("not an entity id of the form 0.0.N") from None
+
     @classmethod
     def load(cls, *, flags: Mapping[str, Any] | None = None) -> Settings:
         """Read all layers.
@@ -87,11 +110,11 @@ class Settings(BaseModel):
             value = getattr(self, name)
             if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
                 known = _KNOWN_NAMES.get(name, f"SHOAL_{name.upper()}")
+                other = _OTHER_WAYS.get(name, "`shoal demo --keep` leaves a local network with everything set")
                 raise ConfigError(
                     f"the setting {name} is missing",
                     code="SHOAL-C01",
-                    hint=f"set {known} in the environment or .env, or {name} in shoal.toml; "
-                    "`shoal demo --keep` leaves a local network with everything set",
+                    hint=f"set {known} in the environment or .env, or {name} in shoal.toml; {other}",
                 )
 
 
@@ -107,7 +130,7 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     values: dict[str, Any] = {}
     origins = {name: Origin("default") for name in Settings.model_fields}
-    environment = {**dotenv_values(".env"), **os.environ}
+    environment = {**_read_env(Path(".env")), **os.environ}
     directory = Path(str(given.get("dir") or environment.get("SHOAL_DIR") or Path.home() / ".shoal"))
     for path in (directory / "shoal.toml", Path("shoal.toml")):
         for name, value in _read_toml(path).items():
@@ -134,11 +157,40 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", code="SHOAL-C03", hint="repair or remove this file") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", code="SHOAL-C03", hint="let this user read it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The error may quote the file, and so a key: not kept as the cause.
+        where = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
+        raise ConfigError(f"{path}: {where}", code="SHOAL-C03", hint="repair or remove this file") from None
+    if any(values.get(name) for name in _SECRETS):
+        _check_private(path)
+    return values
+
+
+def _read_env(path: Path) -> dict[str, str | None]:
+    values = dotenv_values(path)
+    names = {name for secret in _SECRETS for name in (f"SHOAL_{secret.upper()}", _KNOWN_NAMES.get(secret, ""))}
+    if any(values.get(name) for name in names):
+        _check_private(path)
+    return values
+
+
+def _check_private(path: Path) -> None:
+    """A file with a key in it is for its owner only.
+
+    Raises:
+        ConfigError: SHOAL-C22.
+    """
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ConfigError(
+            f"other users of this machine can read {path}, and it holds a key",
+            code="SHOAL-C22",
+            hint=f"chmod 600 {path}",
+        )
 
 
 def write_toml(path: Path, values: Mapping[str, str | int | float | bool | list[str]]) -> None:
@@ -146,4 +198,5 @@ def write_toml(path: Path, values: Mapping[str, str | int | float | bool | list[
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)  # it may have been there already
         file.write("\n".join(lines) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -11,7 +12,7 @@ from fractions import Fraction
 
 import pytest
 
-from shoal.core import calls
+from shoal.core import calls, fees
 from shoal.core.codec import digest
 from shoal.core.ids import Address
 from shoal.core.merkle import AuditLeaf
@@ -56,7 +57,7 @@ def test_lock_file_names_no_registry() -> None:
 def gas_table() -> str:
     """What each call costs, in tasks of 4, 50 and 500 trainers and with as many validators in the pool."""
     columns = {count: gas_of(count) for count in (4, 50, 500)}
-    lines = ["| call | 4 | 50 | 500 | US$ at 500 |", "|---|---:|---:|---:|---:|"]
+    lines = ["| call | with 4 | with 50 | with 500 | US$ with 500 |", "|---|---:|---:|---:|---:|"]
     for label, gas in columns[500].items():
         cells = " | ".join(f"{columns[count][label]:,}" for count in columns)
         lines.append(f"| {label} | {cells} | {float(gas * USD_PER_GAS):.4f} |")
@@ -148,3 +149,14 @@ def test_readme_tells_the_gas_that_was_measured() -> None:
     text = README.read_text()
     told = text[text.index(TABLE_START) + len(TABLE_START) : text.index(TABLE_END)]
     assert told == gas_table(), "the table in contracts/README.md differs: put in the one measured here"
+
+
+def test_fees_are_computed_from_the_gas_that_was_measured() -> None:
+    """The dearest case of each function, as `shoal train --dry-run` tells it."""
+    dearest: dict[str, int] = {}
+    for name, gas in re.findall(
+        r"^\| `?(\w+)`?[^|]*\|(?: [0-9,]+ \|){0,2} ([0-9,]+) \|", README.read_text(), flags=re.MULTILINE
+    ):
+        dearest[name] = max(dearest.get(name, 0), int(gas.replace(",", "")))
+    assert dict(fees.GAS) == dearest, "put these into `fees.GAS`"
+    assert Fraction(fees.GAS_TINYCENTS, fees.TINYCENTS_PER_USD) == USD_PER_GAS

@@ -15,8 +15,12 @@ from shoal.settings import Settings
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=__doc__)
 node_app = typer.Typer(no_args_is_help=True, help="Run a node.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
+contract_app = typer.Typer(no_args_is_help=True, help="The market's contract on the ledger.")
+wallet_app = typer.Typer(no_args_is_help=True, help="What an account holds, and what the contract holds for it.")
 app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
+app.add_typer(contract_app, name="contract")
+app.add_typer(wallet_app, name="wallet")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
 Dir = Annotated[
@@ -25,6 +29,7 @@ Dir = Annotated[
         "--dir", help="The node's directory: keys, shoal.toml, tasks.", envvar="SHOAL_DIR", show_default="~/.shoal"
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task id, a unique beginning of it, or its topic.")]
 
 
@@ -70,13 +75,14 @@ def node_run(
     role: Annotated[str, typer.Option(help="bootstrap or trainer.")],
     directory: Dir = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Run a node in the foreground."""
     from shoal.cli.node import run_node
 
     output.set_up_logs(verbose=verbose)
-    output.run(lambda: run_node(_settings(directory, as_json), role, as_json=as_json), as_json=as_json)
+    output.run(lambda: run_node(_settings(directory, as_json), role, yes=yes, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -96,8 +102,10 @@ def train(
     round_timeout: Annotated[
         int, typer.Option(min=5, max=86_400, help="Seconds until a silent trainer loses its seat.")
     ] = 60,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and quote; upload and spend nothing.")] = False,
+    yes: Yes = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, and show every cost; send nothing, need no key.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return once training has started; `shoal get` fetches.")
     ] = False,
@@ -150,6 +158,7 @@ def get(
     task: TaskArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: <task>.safetensors.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow a task that is not over to its end.")] = True,
+    yes: Yes = False,
     directory: Dir = None,
     as_json: Json = False,
 ) -> None:
@@ -157,7 +166,64 @@ def get(
     from shoal.cli.tasks import run_get
 
     output.set_up_logs(verbose=False)
-    output.run(lambda: run_get(_settings(directory, as_json), task, out, wait=wait, as_json=as_json), as_json=as_json)
+    output.run(
+        lambda: run_get(_settings(directory, as_json), task, out, wait=wait, yes=yes, as_json=as_json), as_json=as_json
+    )
+
+
+@contract_app.command("deploy")
+def contract_deploy(
+    again: Annotated[bool, typer.Option("--again", help="Make another one, where one is deployed already.")] = False,
+    yes: Yes = False,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Deploy the contract; what was cut off goes on, and nothing is deployed twice."""
+    from shoal.cli.contract import run_deploy
+
+    output.set_up_logs(verbose=False)
+    output.run(
+        lambda: run_deploy(_settings(directory, as_json), again=again, yes=yes, as_json=as_json), as_json=as_json
+    )
+
+
+@contract_app.command("show")
+def contract_show(directory: Dir = None, as_json: Json = False) -> None:
+    """Compare the contract's code with this version's, and tell what it holds and owes."""
+    from shoal.cli.contract import run_show
+
+    output.run(lambda: run_show(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+
+
+@wallet_app.command("show")
+def wallet_show(directory: Dir = None, as_json: Json = False) -> None:
+    """Balance, stake, what of it is reserved by seats, and what can be withdrawn; needs no key."""
+    from shoal.cli.wallet import run_show
+
+    output.run(lambda: run_show(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+
+
+@wallet_app.command("deposit")
+def wallet_deposit(
+    amount: Annotated[str, typer.Argument(metavar="HBAR")],
+    yes: Yes = False,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Pay more stake into the contract; cut off, the same command goes on, and pays once."""
+    from shoal.cli.wallet import run_deposit
+
+    output.set_up_logs(verbose=False)
+    output.run(lambda: run_deposit(_settings(directory, as_json), amount, yes=yes, as_json=as_json), as_json=as_json)
+
+
+@wallet_app.command("withdraw")
+def wallet_withdraw(yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
+    """Take what the contract holds for this account beside its stake."""
+    from shoal.cli.wallet import run_withdraw
+
+    output.set_up_logs(verbose=False)
+    output.run(lambda: run_withdraw(_settings(directory, as_json), yes=yes, as_json=as_json), as_json=as_json)
 
 
 @config_app.command("show")

@@ -10,16 +10,21 @@ import trio
 
 from shoal import node as composition
 from shoal.cli import output
+from shoal.cli.confirm import confirm_on_mainnet
+from shoal.core.money import format_hbar
 from shoal.errors import UsageError
 from shoal.ports import Network
 from shoal.settings import Settings
 
 
-async def run_node(settings: Settings, role: str, *, as_json: bool) -> None:
+async def run_node(settings: Settings, role: str, *, yes: bool, as_json: bool) -> None:
     """Run until SIGTERM or Ctrl-C."""
     runners = {"bootstrap": _bootstrap, "trainer": _trainer}
     if role not in runners:
         raise UsageError(f"there is no role {role!r}", code="SHOAL-U01", hint=f"one of {', '.join(runners)}")
+    if role == "trainer":
+        stake = format_hbar(settings.stake_tinybar)
+        confirm_on_mainnet(settings, f"register with a stake of {stake}, and pay fees for every task", yes=yes)
     async with _until_told():
         await runners[role](settings, as_json)
 

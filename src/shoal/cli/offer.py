@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from shoal.cli import output
+from shoal.cli.confirm import confirm
 from shoal.client.prepare import Examined
 from shoal.core.money import Tinybar, format_hbar, parse_hbar
 from shoal.core.quote import Quote
@@ -56,15 +56,4 @@ def show_quote(offer: Quote, as_json: bool) -> None:
 
 
 def ask(offer: Quote, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"this would lock {format_hbar(offer.escrow)} in escrow",
-            code="SHOAL-U07",
-            hint="say --yes to spend without being asked, or --dry-run to look only",
-            money="nothing was spent",
-        )
-    output.stderr.print(f"lock {format_hbar(offer.escrow)} in escrow? [y/N] ", end="")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("not confirmed", code="SHOAL-U07", money="nothing was spent")
+    confirm(f"lock {format_hbar(offer.escrow)} in escrow", yes=yes, otherwise="--dry-run to look only")

@@ -8,6 +8,7 @@ import trio
 from rich.table import Table
 
 from shoal.cli import output
+from shoal.cli.confirm import confirm_on_mainnet
 from shoal.cli.follow import tell, telling
 from shoal.client import session
 from shoal.client.result import fetch_result
@@ -17,7 +18,7 @@ from shoal.core.entries import Place
 from shoal.core.ids import TaskId, short
 from shoal.core.money import format_hbar
 from shoal.errors import UsageError
-from shoal.node import Node, open_ledger, open_node, place_of
+from shoal.node import Node, open_node, open_reader, place_of
 from shoal.roles.closing import close
 from shoal.roles.tasklog import TaskLog
 from shoal.settings import Settings
@@ -25,12 +26,12 @@ from shoal.settings import Settings
 
 async def run_ps(settings: Settings, *, everyone: bool, as_json: bool) -> None:
     """One row a task, the newest first."""
-    settings.need("contract_id")
+    settings.need("contract_id", *(() if everyone else ("operator_id",)))
 
     def place(task: TaskId) -> Place:
         return place_of(settings, task)
 
-    async with open_ledger(settings) as ledger:
+    async with open_reader(settings) as ledger:
         rows = [summary(state) for state in await list_tasks(ledger, place, everyone=everyone)]
     if as_json:
         output.print_json(rows)
@@ -46,7 +47,7 @@ async def run_ps(settings: Settings, *, everyone: bool, as_json: bool) -> None:
 async def run_watch(settings: Settings, wanted: str, *, as_json: bool) -> None:
     """From the ledger alone: needs no keys of the task."""
     settings.need("contract_id")
-    async with open_ledger(settings) as ledger:
+    async with open_reader(settings) as ledger:
         created, task = await must_find(ledger, wanted)
         story = Story()
         tasklog = TaskLog(created, place_of(settings, task), ledger=ledger, poll_s=settings.poll_s, witness=story)
@@ -57,8 +58,10 @@ async def run_watch(settings: Settings, wanted: str, *, as_json: bool) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, as_json: bool) -> None:
+async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:
     """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it."""
+    if wait:
+        confirm_on_mainnet(settings, "go on with the task where that is needed, and pay Hedera's fees for it", yes=yes)
     async with open_node(settings, roles=["client"]) as node:
         created, task = await must_find(node.ledger, wanted)
         story = Story()

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from shoal.cli import output
+from shoal.cli.dry_run import run_dry
 from shoal.cli.follow import telling
 from shoal.cli.offer import ask, describe, show_quote
 from shoal.client import prepare, session
@@ -41,12 +42,13 @@ async def run_train(settings: Settings, wish: Wish, *, as_json: bool) -> None:
     overrides = {"rounds": order.rounds} if order.rounds else {}
     examined = await trio.to_thread.run_sync(prepare.examine, order.source, overrides)
     describe(examined, as_json)
+    if wish.dry_run:
+        await run_dry(settings, order, examined, as_json=as_json)
+        return
     async with open_node(settings, roles=["client"]) as node:
         purchase = await Purchase.begin(node, order, examined)
         offer = await purchase.quote()
         show_quote(offer, as_json)
-        if wish.dry_run:
-            return
         if not await purchase.check(offer):
             output.say("no trainer is in sight yet; the task is on the ledger's list, where any trainer finds it")
         ask(offer, wish.yes)

@@ -16,12 +16,12 @@ import trio
 
 from shoal.client import prepare
 from shoal.client.desk import Desk
+from shoal.client.estimate import rules_of
 from shoal.client.prepare import Examined, Prepared, Source
 from shoal.client.result import fetch_result, goal_of
 from shoal.client.session import home_of, own_way
 from shoal.core import calls
 from shoal.core.ids import task_id
-from shoal.core.manifest import Rules
 from shoal.core.money import Tinybar, format_hbar
 from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, quote
 from shoal.core.task import Phase, State
@@ -102,33 +102,10 @@ class Purchase:
         """The worst case, with deadlines that count from now.
 
         Raises:
-            MarketError: SHOAL-T01, the budget is too small.
-            UsageError: SHOAL-U06, numbers out of bounds.
+            MarketError, UsageError: as `quote_of`.
         """
-        order, recipe = self._order, self._examined.recipe
-        trainers = order.trainers or recipe.trainers or DEFAULT_TRAINERS
-        chunks = order.chunks or max(trainers, prepare.fewest_chunks(self._examined.split.train))
-        rounds = order.rounds or recipe.rounds
-        timing = LOCAL_TIMING if self._desk.settings.network == "devnet" else Timing()
         now_s = await self._desk.ledger.watermark() // 10**9
-        try:
-            return quote(
-                chunks=chunks, rounds=rounds, trainers=trainers, budget=order.budget, timing=timing, now_s=now_s
-            )
-        except BudgetTooSmall as error:
-            raise MarketError(
-                f"a budget of {format_hbar(order.budget or 0)} is too small for {chunks} chunks x {rounds} rounds",
-                code="SHOAL-T01",
-                hint=f"at least {format_hbar(error.needed)}; trainers like about 0.05 ℏ for each chunk and round",
-                money="nothing was spent",
-            ) from error
-        except ValueError as error:
-            raise UsageError(
-                str(error),
-                code="SHOAL-U06",
-                hint="no more trainers than chunks, at most 256; many rounds of many chunks are several tasks",
-                money="nothing was spent",
-            ) from error
+        return quote_of(self._order, self._examined, network=self._desk.settings.network, now_s=now_s)
 
     async def check(self, offer: Quote) -> bool:
         """Find out what would make the task fail before anything is spent; whether a trainer is in sight.
@@ -171,7 +148,7 @@ class Purchase:
         Args:
             progress: called with (what, done, total).
         """
-        desk, timeout_s = self._desk, self._order.round_timeout_s
+        desk = self._desk
         directory = desk.settings.dir / "tasks" / f"new-{secrets.token_hex(8)}"
         prepared = await prepare.prepare(
             self._examined,
@@ -180,7 +157,7 @@ class Purchase:
             directory=directory,
             network=desk.settings.network,
             contract=desk.settings.contract_id,
-            rules=Rules(timeout_s, timeout_s, confirm_every=max(1, offer.plan.rounds // 3)),
+            rules=rules_of(offer, self._order.round_timeout_s),
             progress=progress,
         )
         task = task_id(desk.ledger.address, prepared.manifest.hash)
@@ -275,6 +252,39 @@ class Purchase:
             after_ns=self._begun_ns, until_ns=await ledger.watermark(), account=ledger.account
         )
         return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == ledger.account)
+
+
+def quote_of(order: Order, examined: Examined, *, network: str, now_s: int) -> Quote:
+    """The worst case of an order; nobody needs to be asked for it.
+
+    Args:
+        network: timing is shorter on a local one.
+        now_s: consensus time.
+
+    Raises:
+        MarketError: SHOAL-T01, the budget is too small.
+        UsageError: SHOAL-U06, numbers out of bounds.
+    """
+    trainers = order.trainers or examined.recipe.trainers or DEFAULT_TRAINERS
+    chunks = order.chunks or max(trainers, prepare.fewest_chunks(examined.split.train))
+    rounds = order.rounds or examined.recipe.rounds
+    timing = LOCAL_TIMING if network == "devnet" else Timing()
+    try:
+        return quote(chunks=chunks, rounds=rounds, trainers=trainers, budget=order.budget, timing=timing, now_s=now_s)
+    except BudgetTooSmall as error:
+        raise MarketError(
+            f"a budget of {format_hbar(order.budget or 0)} is too small for {chunks} chunks x {rounds} rounds",
+            code="SHOAL-T01",
+            hint=f"at least {format_hbar(error.needed)}; trainers like about 0.05 ℏ for each chunk and round",
+            money="nothing was spent",
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            str(error),
+            code="SHOAL-U06",
+            hint="no more trainers than chunks, at most 256; many rounds of many chunks are several tasks",
+            money="nothing was spent",
+        ) from error
 
 
 def check_writable(out: Path) -> None:

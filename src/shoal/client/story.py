@@ -62,6 +62,8 @@ class Story:
 
     def stepped(self, old: State | None, new: State) -> None:
         self._state = new
+        if old is None:
+            self.told.clear()  # what a mirror node had left out changes the story from there on
         for each in happenings(old, new, self._names or seat_names(new)):
             self._add(new.now_ns, each)
         self._wake()

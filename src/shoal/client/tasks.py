@@ -10,11 +10,11 @@ from shoal.core.events import TaskCreated
 from shoal.core.ids import TaskId
 from shoal.core.task import State
 from shoal.errors import MarketError
-from shoal.ports import Ledger, LoggedEvent
+from shoal.ports import LedgerView, LoggedEvent
 from shoal.roles.tasklog import TaskLog, find_task
 
 
-async def must_find(ledger: Ledger, wanted: str) -> tuple[LoggedEvent, TaskId]:
+async def must_find(ledger: LedgerView, wanted: str) -> tuple[LoggedEvent, TaskId]:
     """The task that the user means: by its id, a unique beginning of it, or its topic.
 
     Raises:
@@ -29,7 +29,7 @@ async def must_find(ledger: Ledger, wanted: str) -> tuple[LoggedEvent, TaskId]:
     return created, created.event.task_id
 
 
-async def list_tasks(ledger: Ledger, place: Callable[[TaskId], Place], *, everyone: bool) -> list[State]:
+async def list_tasks(ledger: LedgerView, place: Callable[[TaskId], Place], *, everyone: bool) -> list[State]:
     """The state of every task, or of this account's, the newest first."""
     found = []
     for logged in await ledger.events(after_ns=0, until_ns=await ledger.watermark()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoal.core import limits
+from shoal.core import costs, fees, limits
 from shoal.core.calls import Plan
 from shoal.core.money import Tinybar
 
@@ -15,10 +15,6 @@ DEFAULT_UNIT_TINYBAR = Tinybar(5_000_000)
 SEAT_STAKE = Tinybar(100_000_000)
 COMPENSATION = Tinybar(100_000)
 NO_SHOW_PENALTY = Tinybar(10_000_000)
-
-# Hedera's fixed fees in USD, of which a client's side pays a handful (HIP-1261; createTask and its like by gas).
-_GAS_USD = 0.0000000852
-_FEES_USD = {"topic": 0.01, "message": 0.00143, "create gas": 450_000 * _GAS_USD, "call gas": 120_000 * _GAS_USD}
 
 
 class BudgetTooSmall(ValueError):
@@ -119,6 +115,15 @@ def quote(
         end_by=start_until + timing.train_s,
         window=timing.window_s,
     )
-    messages = 4 + trainers * 2
-    fees = _FEES_USD["topic"] + messages * _FEES_USD["message"] + _FEES_USD["create gas"] + 6 * _FEES_USD["call gas"]
-    return Quote(plan, plan.escrow(), units, fees)
+    told = costs.lines(plan, manifest_bytes=costs.manifest_estimate(chunks), confirm_every=confirm_every_of(rounds))
+    usd = costs.total(told, costs.Payer.CLIENT) / fees.TINYCENTS_PER_USD
+    return Quote(plan, plan.escrow(), units, usd)
+
+
+def confirm_every_of(rounds: int) -> int:
+    """How often a quorum confirms a checkpoint on chain: three times in a task.
+
+    >>> confirm_every_of(10)
+    3
+    """
+    return max(1, rounds // 3)

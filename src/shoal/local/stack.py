@@ -22,6 +22,8 @@ from shoal.settings import Settings, write_toml
 READY_S = 90.0
 TRAINER_HBAR = 20
 CLIENT_HBAR = 100
+CONTRACT = "local"
+"""Names the deployment of a stack's own contract."""
 ASKS_HBAR_PER_HOUR = (1.0, 1.2, 1.4, 1.7)
 """What the trainers ask for an hour: they compete, so they differ."""
 NODE = "shoal"
@@ -42,6 +44,8 @@ class LocalStack:
     """What each of these accounts held before the first node started, in tinybar."""
     opened_ns: int = 0
     supply: int = 0
+    trainer_hbar: int = TRAINER_HBAR
+    client_hbar: int = CLIENT_HBAR
 
     def trainers(self) -> list[Child]:
         """Those that still run."""
@@ -54,16 +58,29 @@ class LocalStack:
 
 
 @asynccontextmanager
-async def local_stack(directory: Path, *, trainers: int, say: Callable[[str], None]) -> AsyncIterator[LocalStack]:
+async def local_stack(
+    directory: Path,
+    *,
+    trainers: int,
+    say: Callable[[str], None],
+    ledger: Settings | None = None,
+    trainer_hbar: int = TRAINER_HBAR,
+    client_hbar: int = CLIENT_HBAR,
+) -> AsyncIterator[LocalStack]:
     """Start everything, hand it over, and end everything on the way out.
+
+    Args:
+        ledger: a ledger that runs already, and the operator that pays for contract and accounts on it; None starts a
+            devnet.
+        trainer_hbar, client_hbar: what each account is given.
 
     Raises:
         ProcessError: SHOAL-P01, a process did not come up, or died while it was needed; P08, too few trainers are left.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stack = LocalStack(directory, Settings(), Settings())
+    stack = LocalStack(directory, ledger or Settings(), Settings(), trainer_hbar=trainer_hbar, client_hbar=client_hbar)
     try:
-        await _start(stack, trainers, say)
+        await _start(stack, trainers, say, own_ledger=ledger is None)
         async with trio.open_nursery() as nursery:
             for child in stack.children.values():
                 nursery.start_soon(child.watch, _mourner(stack, trainers, say))
@@ -94,15 +111,21 @@ def _mourner(stack: LocalStack, trainers: int, say: Callable[[str], None]) -> Ca
     return mourn
 
 
-async def _start(stack: LocalStack, trainers: int, say: Callable[[str], None]) -> None:
+async def _start(stack: LocalStack, trainers: int, say: Callable[[str], None], *, own_ledger: bool) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_start_storage, stack)
-        await _start_devnet(stack)
-    say("devnet ledger and S3 server are up")
+        if own_ledger:
+            await _start_devnet(stack)
+    say(f"ledger ({stack.settings.network}) and S3 server are up")
     contract, accounts = await _provision(stack, trainers)
     say(f"contract {contract} deployed; {trainers} trainers and a client have accounts")
     bootstrap = await _start_node(stack, "bootstrap", "bootstrap", {})
-    common = {"contract_id": contract, "bootstrap": bootstrap["addresses"], "network": "devnet"}
+    common = {
+        "contract_id": contract,
+        "bootstrap": bootstrap["addresses"],
+        "network": stack.settings.network,
+        "private_urls": True,  # the store is on this machine
+    }
     async with trio.open_nursery() as nursery:
         for index in range(trainers):
             name = f"trainer-{index + 1}"
@@ -165,8 +188,8 @@ async def _provision(stack: LocalStack, trainers: int) -> tuple[str, dict[str, d
     """Deploy the contract and create the accounts, all through the ledger adapter."""
     accounts: dict[str, dict[str, str]] = {}
     async with open_ledger(stack.settings) as ledger:
-        contract = await ledger.deploy()
-        wanted = [*((f"trainer-{n + 1}", TRAINER_HBAR) for n in range(trainers)), ("client", CLIENT_HBAR)]
+        contract = (await ledger.deploy(CONTRACT)).contract_id
+        wanted = [*((f"trainer-{n + 1}", stack.trainer_hbar) for n in range(trainers)), ("client", stack.client_hbar)]
         for name, hbar in wanted:
             key = ledger.new_key()
             account = await ledger.create_account(hbar * TINYBAR_PER_HBAR, key)

@@ -9,7 +9,7 @@ import logging
 import math
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +30,15 @@ from shoal.core.task import SECOND_NS, Phase, State
 from shoal.errors import CallReverted, LedgerError, MarketError, NetworkError, ShoalError
 from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Transfer
 from shoal.roles.closing import close
+from shoal.roles.feed import MarketFeed
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
 from shoal.roles.tasklog import TaskLog
 
 log = logging.getLogger("shoal.trainer")
 
+UNFINISHED = "unfinished"
+"""Table of tasks that this node is at work on: task id -> consensus time of its creation."""
 OPENING = "opening"
 """The request by which a bid is opened to its client."""
 PREFLIGHT_TIMEOUT_S = 120.0
@@ -105,6 +108,7 @@ class Trainer:
         self._announced = trio.Event()
         self._known: dict[TaskId, LoggedEvent] = {}
         self._serving: set[TaskId] = set()
+        self._unfinished = dict(store.items(UNFINISHED))
         self._sandboxes = trio.CapacityLimiter(SANDBOXES)
 
     async def run(self) -> None:
@@ -112,15 +116,14 @@ class Trainer:
         await self._register()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hear_announcements)
-            cursor = 0
+            place = self._place_of(TaskId(bytes(32)))
+            feed = MarketFeed(self._ledger, self._store, f"{place.network}/{place.contract}/{self._ledger.account}")
             while True:
                 heard = self._announced
                 try:
-                    until = await self._ledger.watermark()
-                    if until > cursor:
-                        for created in await self._news(cursor, until):
-                            nursery.start_soon(self._guarded, created)
-                        cursor = until
+                    for created in [*await self._left_open(), *self._wanted(await feed.read(), feed.until_ns)]:
+                        nursery.start_soon(self._guarded, created)
+                    feed.commit()
                 except LedgerError as error:
                     log.warning("%s; trying again", error)
                 await trio.sleep(ANNOUNCEMENT_PAUSE_S)
@@ -147,10 +150,22 @@ class Trainer:
                 self._announced.set()
                 self._announced = trio.Event()
 
-    async def _news(self, after_ns: int, until_ns: int) -> list[LoggedEvent]:
+    async def _left_open(self) -> list[LoggedEvent]:
+        """Tasks that this node was at work on when it stopped, by their place on the ledger."""
+        found = []
+        for name, place in list(self._unfinished.items()):
+            time_ns = int(place)
+            for logged in await self._ledger.events(after_ns=time_ns - 1, until_ns=time_ns):
+                if isinstance(logged.event, TaskCreated) and logged.event.task_id.hex() == name:
+                    found.append(logged)
+        for logged in found:
+            self._begin(logged)
+        return found
+
+    def _wanted(self, events: Sequence[LoggedEvent], until_ns: int) -> list[LoggedEvent]:
         """Tasks to look at: those that still take bids, or hold a bid of ours; and those with a seat of ours."""
         wanted: dict[TaskId, LoggedEvent] = {}
-        for logged in await self._ledger.events(after_ns=after_ns, until_ns=until_ns):
+        for logged in events:
             event = logged.event
             if isinstance(event, TaskCreated):
                 self._known[event.task_id] = logged
@@ -158,20 +173,35 @@ class Trainer:
                 until_s = event.plan.standby_until if bid else event.plan.bid_until
                 if until_s * SECOND_NS > until_ns:
                     wanted[event.task_id] = logged
-            elif isinstance(event, Accepted) and event.trainer == self._ledger.address:
+            elif isinstance(event, Accepted) and event.trainer == self._ledger.address and event.task_id in self._known:
                 wanted[event.task_id] = self._known[event.task_id]
-        return [logged for task, logged in wanted.items() if task not in self._serving]
+        for task, logged in list(self._known.items()):
+            assert isinstance(logged.event, TaskCreated), "nothing else is kept"
+            if logged.event.plan.end_by * SECOND_NS < until_ns:
+                del self._known[task]
+        fresh = [logged for task, logged in wanted.items() if task not in self._serving]
+        for logged in fresh:
+            self._begin(logged)
+        return fresh
+
+    def _begin(self, created: LoggedEvent) -> None:
+        """From here on a restart goes on with it."""
+        assert isinstance(created.event, TaskCreated), "tasks begin with it"
+        task = created.event.task_id
+        self._serving.add(task)
+        self._unfinished.pop(task.hex(), None)
+        self._store.put(UNFINISHED, task.hex(), str(created.time_ns).encode())
 
     async def _guarded(self, created: LoggedEvent) -> None:
         """A task that goes wrong is that task's affair."""
         assert isinstance(created.event, TaskCreated)
         task = created.event.task_id
-        self._serving.add(task)
         try:
             pause = LEDGER_PAUSE_S
             while await self._lacks_ledger(created):
                 await trio.sleep(pause)
                 pause = min(pause * 2, MAX_LEDGER_PAUSE_S)
+            self._store.delete(UNFINISHED, task.hex())
             log.info("task %s: done", short(task))
         except* ShoalError as group:
             for error in group.exceptions:

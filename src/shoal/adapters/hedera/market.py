@@ -85,11 +85,6 @@ def artefact() -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def deployment(*, unbonding_s: int, validator_stake: int) -> bytes:
-    """The code that creates a contract, with its constructor's arguments."""
-    return bytes.fromhex(artefact()["bytecode"]) + bytes(encode(["uint64", "uint64"], [unbonding_s, validator_stake]))
-
-
 class MarketAbi:
     """Checked against `core.calls` and `core.events` when it is made, so that no call is ever encoded by a wrong shape.
 
