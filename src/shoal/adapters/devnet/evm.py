@@ -18,6 +18,7 @@ from eth_bloom import BloomFilter
 from shoal.adapters.devnet.fees import GAS_PRICE_TINYBAR
 from shoal.adapters.devnet.state import EMPTY_CODE_HASH, Accounts
 from shoal.adapters.devnet.store import long_zero
+from shoal.adapters.devnet.system_contracts import EVM_PRECOMPILES, Computation
 from shoal.core.ids import keccak256
 
 # Importing py-evm raises Python's limit to 100,000 (py_ecc does), at which C code such as the JSON parser overflows its
@@ -40,6 +41,8 @@ class Call:
     value_tinybar: int
     gas: int
     now_ns: int
+    seed: bytes
+    """48 bytes, for PREVRANDAO and the system contract 0x169; see `Ledger.seed`."""
     create_at: bytes | None = None
     static: bool = False
 
@@ -71,9 +74,12 @@ class Execution:
 class _State(CancunState):  # type: ignore[misc]
     """py-evm's state machine on our accounts; its own constructor would want a trie."""
 
-    def __init__(self, accounts: Accounts, context: ExecutionContext) -> None:
+    computation_class = Computation
+
+    def __init__(self, accounts: Accounts, context: ExecutionContext, seed: bytes) -> None:
         self._account_db = accounts
         self.execution_context = context
+        self.seed = seed
 
 
 def intrinsic_gas(data: bytes, *, create: bool) -> int:
@@ -109,9 +115,9 @@ def execute(accounts: Accounts, call: Call) -> Execution:
     """
     intrinsic = intrinsic_gas(call.data, create=call.create_at is not None)
     assert call.gas >= intrinsic, "checked by the caller"
-    state = _State(accounts, _context(call.now_ns))
+    state = _State(accounts, _context(call), call.seed)
     target = call.create_at or call.to
-    for address in (call.sender, target, long_zero(FEE_COLLECTOR)):
+    for address in (call.sender, target, long_zero(FEE_COLLECTOR), *EVM_PRECOMPILES):
         state.mark_address_warm(address)
     mark = accounts.record()
     held = sum(accounts.deltas().values())
@@ -168,14 +174,14 @@ def _reason(error: VMError) -> str:
     return str(error) if str(error).isupper() else type(error).__name__
 
 
-def _context(now_ns: int) -> ExecutionContext:
-    number = now_ns // BLOCK_NS
+def _context(call: Call) -> ExecutionContext:
+    number = call.now_ns // BLOCK_NS
     return ExecutionContext(
         coinbase=long_zero(FEE_COLLECTOR),
-        timestamp=now_ns // 1_000_000_000,
+        timestamp=call.now_ns // 1_000_000_000,
         block_number=number,
         difficulty=0,
-        mix_hash=keccak256(now_ns.to_bytes(16, "big")),
+        mix_hash=call.seed[:32],
         gas_limit=MAX_GAS,
         prev_hashes=_ancestors(number),
         chain_id=CHAIN_ID,

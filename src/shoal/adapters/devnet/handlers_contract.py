@@ -6,7 +6,7 @@ from typing import Any
 
 from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 
-from shoal.adapters.devnet.context import EMPTY_KEY, Context, Refused, checked_key, checked_memo, find_contract
+from shoal.adapters.devnet.context import EMPTY_KEY, Context, Refused, callable_address, checked_key, checked_memo
 from shoal.adapters.devnet.evm import Call, blooms, execute, intrinsic_gas, is_contract
 from shoal.adapters.devnet.keys import is_empty
 from shoal.adapters.devnet.store import long_zero
@@ -33,6 +33,7 @@ def create_contract(context: Context, payload: Any) -> None:
         value_tinybar=payload.initialBalance,
         gas=payload.gas,
         now_ns=context.now_ns,
+        seed=context.seed,
         create_at=address,
     )
     _run(context, call, result)
@@ -44,21 +45,24 @@ def create_contract(context: Context, payload: Any) -> None:
 
 
 def call_contract(context: Context, payload: Any) -> None:
-    contract = find_contract(context.store, payload.contractID)
-    if contract is None:
+    address = callable_address(context.store, payload.contractID)
+    if address is None:
         raise Refused("INVALID_CONTRACT_ID")
-    context.entity = contract.num
+    contract = context.store.by_address(address)
+    num = contract.num if contract else int.from_bytes(address, "big")
+    context.entity = num
     call = Call(
         sender=context.payer.evm_address,
-        to=contract.evm_address,
+        to=address,
         data=payload.functionParameters,
         value_tinybar=payload.amount,
         gas=payload.gas,
         now_ns=context.now_ns,
+        seed=context.seed,
     )
-    context.record.receipt.contractID.contractNum = contract.num
+    context.record.receipt.contractID.contractNum = num
     result = context.record.contractCallResult
-    result.contractID.contractNum = contract.num
+    result.contractID.contractNum = num
     _run(context, call, result)
 
 

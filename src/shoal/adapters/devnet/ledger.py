@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +46,7 @@ OPERATOR = 2
 MAX_TRANSACTION_BYTES = 6144
 MIN_VALID_S, MAX_VALID_S = 15, 180
 OK, SUCCESS, FAIL_INVALID = 0, 22, 5
+_SEED_DISTANCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,12 @@ class Ledger:
             self._genesis(operator_key)
         last = store.one("select max(time_ns) from tx") or (None,)
         self._seen_ns: int = last[0] or store.meta("genesis_ns") or 0
+        newest = store.all("select running_hash from tx order by time_ns desc limit ?", (_SEED_DISTANCE,))
+        hashes = [store.meta("running_hash") or b""]
+        while len(hashes) < _SEED_DISTANCE:  # before the first record; each other, so that no two seeds are alike
+            hashes.append(hashlib.sha384(hashes[-1]).digest())
+        hashes += [row[0] for row in newest[::-1]]
+        self._running_hashes: deque[bytes] = deque(hashes, _SEED_DISTANCE)
 
     def _genesis(self, operator_key: bytes) -> None:
         now_ns = self._clock()
@@ -88,6 +97,7 @@ class Ledger:
             accounts.set_balance(long_zero(OPERATOR), TOTAL_SUPPLY_TINYBAR)
             accounts.flush()
             self.store.set_meta("genesis_ns", now_ns)
+            self.store.set_meta("running_hash", secrets.token_bytes(48))
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call back after every commit."""
@@ -97,6 +107,11 @@ class Ledger:
         """The present: no transaction will ever get a consensus time at or before a time that this returned."""
         self._seen_ns = max(self._seen_ns, self._clock())
         return self._seen_ns
+
+    @property
+    def seed(self) -> bytes:
+        """What HIP-351 calls the n-3 running hash: over all records but the last two, 48 bytes."""
+        return self._running_hashes[0]
 
     def submit(self, transaction: Any) -> Any:
         """Check and execute a proto.Transaction; the proto.TransactionResponse says what the check found."""
@@ -185,16 +200,17 @@ class Ledger:
         """Execute and commit; returns the proto.TransactionRecord. What fails still pays."""
         now_ns = max(self._clock(), self._seen_ns + 1)
         with self.store.transaction():
-            record = self._execute(checked, now_ns)
+            record, running_hash = self._execute(checked, now_ns)
         self._seen_ns = now_ns
+        self._running_hashes.append(running_hash)
         for listener in self._listeners:
             listener()
         return record
 
-    def _execute(self, checked: Checked, now_ns: int) -> Any:
+    def _execute(self, checked: Checked, now_ns: int) -> tuple[Any, bytes]:
         record = _new_record(checked, now_ns)
         accounts = Accounts(self.store)
-        context = Context(self.store, accounts, checked.signatures, checked.payer, now_ns, record)
+        context = Context(self.store, accounts, checked.signatures, checked.payer, now_ns, self.seed, record)
         payer = checked.payer.evm_address
         if checked.payer_key != checked.payer.key:
             self.store.update_entity(checked.payer.num, now_ns, key=checked.payer_key)
@@ -212,8 +228,7 @@ class Ledger:
             context.logs.clear()
         self.store.run("release handler")
         self._settle(checked, context, gas_tinybar)
-        self._write(checked, context)
-        return record
+        return record, self._write(checked, context)
 
     def _settle(self, checked: Checked, context: Context, gas_tinybar: int) -> None:
         """Refund unused gas, pay the node and the collector, and list who gained and lost what."""
@@ -238,23 +253,26 @@ class Ledger:
         for num, change in sorted(amounts.items()):
             record.transferList.accountAmounts.add(accountID=account_id(num), amount=change)
 
-    def _write(self, checked: Checked, context: Context) -> None:
-        """The transaction's rows, in the SQL transaction that is open."""
+    def _write(self, checked: Checked, context: Context) -> bytes:
+        """The transaction's rows, in the SQL transaction that is open; returns the records' running hash."""
         record, now_ns, store = context.record, context.now_ns, self.store
         context.accounts.flush()
+        raw = record.SerializeToString()
+        running_hash = hashlib.sha384(self._running_hashes[-1] + hashlib.sha384(raw).digest()).digest()
         store.run(
-            "insert into tx values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into tx values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             now_ns,
             checked.id,
             checked.kind,
             checked.payer.num,
             record.receipt.status,
             checked.hash,
-            record.SerializeToString(),
+            raw,
             context.entity,
             min(checked.body.transactionFee, 2**63 - 1),
             checked.body.transactionValidDuration.seconds,
             context.gas_used,
+            running_hash,
         )
         nums = {amount.accountID.accountNum for amount in record.transferList.accountAmounts}
         for num in sorted(nums | {checked.payer.num}):
@@ -263,6 +281,7 @@ class Ledger:
             topics = (*log.topics, None, None, None, None)[:4]
             values = (now_ns, index, emitter, log.address, log.bloom, *topics, log.data)
             store.run("insert into log values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *values)
+        return running_hash
 
 
 def _payer_key(payer: Entity, signatures: Signatures) -> bytes:

@@ -13,6 +13,7 @@ from shoal.adapters.devnet import fees
 from shoal.adapters.devnet.context import (
     NODE,
     Refused,
+    callable_address,
     find_account,
     find_contract,
     timestamp,
@@ -224,20 +225,21 @@ class Queries:
         out.bytecode = Accounts(self._store).get_code(entity.evm_address)
 
     def _call_local(self, asked: Any, out: Any, payer: Entity | None) -> None:
-        contract = find_contract(self._store, asked.contractID)
-        if contract is None:
+        address = callable_address(self._store, asked.contractID)
+        if address is None:
             raise Refused("INVALID_CONTRACT_ID")
         sender = find_account(self._store, asked.sender_id) if asked.HasField("sender_id") else payer
         if sender is None:
             raise Refused("INVALID_ACCOUNT_ID")
         done = self.simulate(
             sender=sender.evm_address,
-            to=contract.evm_address,
+            to=address,
             data=asked.functionParameters,
             gas=asked.gas,
         )
         result = out.functionResult
-        result.contractID.contractNum = contract.num
+        contract = self._store.by_address(address)
+        result.contractID.contractNum = contract.num if contract else int.from_bytes(address, "big")
         result.gasUsed, result.gas = done.gas_used, asked.gas
         result.contractCallResult, result.errorMessage = done.output, done.error
         result.sender_id.accountNum = sender.num
@@ -253,8 +255,7 @@ class Queries:
             raise Refused("INSUFFICIENT_GAS")
         accounts = Accounts(self._store)
         accounts.set_balance(sender, max(value_tinybar, accounts.get_balance(sender)))
-        now_ns = self._ledger.now_ns()
+        now_ns, seed = self._ledger.now_ns(), self._ledger.seed
         address = to or (b"\xff" * 20)
-        return execute(
-            accounts, Call(sender, address, data, value_tinybar, gas, now_ns, create_at=address if create else None)
-        )
+        create_at = address if create else None
+        return execute(accounts, Call(sender, address, data, value_tinybar, gas, now_ns, seed, create_at=create_at))

@@ -14,7 +14,7 @@ from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 from shoal.errors import ProcessError
 
 FIRST_NUM = 1001
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 create table if not exists meta(key text primary key, value) without rowid;
 create table if not exists entity(
@@ -38,7 +38,7 @@ create table if not exists file(num integer primary key, contents blob not null)
 create table if not exists tx(
   time_ns integer primary key, id text unique not null, kind text not null, payer integer not null,
   status integer not null, hash blob not null, record blob not null, entity integer, max_fee integer not null,
-  valid_s integer not null, gas_used integer not null);
+  valid_s integer not null, gas_used integer not null, running_hash blob not null);
 create index if not exists tx_hash on tx(substr(hash, 1, 32));
 create table if not exists tx_account(account integer, time_ns integer, primary key(account, time_ns)) without rowid;
 create table if not exists log(
