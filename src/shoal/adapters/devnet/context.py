@@ -8,6 +8,7 @@ from typing import Any
 from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 from hiero_sdk_python.hapi.services import response_code_pb2, timestamp_pb2
 
+from shoal.adapters.devnet.clock import SECOND_NS, Moment
 from shoal.adapters.devnet.evm import Log
 from shoal.adapters.devnet.keys import Signatures, evm_address, is_empty, is_valid
 from shoal.adapters.devnet.state import Accounts
@@ -15,7 +16,6 @@ from shoal.adapters.devnet.store import Entity, Store, long_zero
 from shoal.adapters.devnet.system_contracts import CONTRACTS
 
 NODE = 3
-SECOND_NS = 1_000_000_000
 MAX_MEMO_BYTES = 100
 EMPTY_KEY = basic.Key(keyList=basic.KeyList()).SerializeToString()
 
@@ -119,9 +119,7 @@ class Context:
     accounts: Accounts
     signatures: Signatures
     payer: Entity
-    now_ns: int
-    seed: bytes
-    """For the EVM; see `Ledger.seed`."""
+    moment: Moment
     record: Any
     """A proto.TransactionRecord, receipt included."""
     gas_used: int = 0
@@ -129,6 +127,10 @@ class Context:
     """Each with the number of the contract that emitted it."""
     entity: int | None = None
     """The entity that the transaction is about, for the mirror."""
+
+    @property
+    def now_ns(self) -> int:
+        return self.moment.now_ns
 
     def require(self, key: Any) -> None:
         """The key must have signed."""

@@ -15,6 +15,7 @@ from eth.vm.message import Message
 from eth.vm.transaction_context import BaseTransactionContext
 from eth_bloom import BloomFilter
 
+from shoal.adapters.devnet.clock import SECOND_NS, Moment
 from shoal.adapters.devnet.fees import GAS_PRICE_TINYBAR
 from shoal.adapters.devnet.state import EMPTY_CODE_HASH, Accounts
 from shoal.adapters.devnet.store import long_zero
@@ -26,7 +27,6 @@ from shoal.core.ids import keccak256
 sys.setrecursionlimit(12_000)
 CHAIN_ID = 298
 MAX_GAS = 15_000_000
-BLOCK_NS = 2_000_000_000
 FEE_COLLECTOR = 98
 _ANCESTORS = 256
 
@@ -40,9 +40,7 @@ class Call:
     data: bytes
     value_tinybar: int
     gas: int
-    now_ns: int
-    seed: bytes
-    """48 bytes, for PREVRANDAO and the system contract 0x169; see `Ledger.seed`."""
+    moment: Moment
     create_at: bytes | None = None
     static: bool = False
 
@@ -115,7 +113,7 @@ def execute(accounts: Accounts, call: Call) -> Execution:
     """
     intrinsic = intrinsic_gas(call.data, create=call.create_at is not None)
     assert call.gas >= intrinsic, "checked by the caller"
-    state = _State(accounts, _context(call), call.seed)
+    state = _State(accounts, _context(call), call.moment.seed)
     target = call.create_at or call.to
     for address in (call.sender, target, long_zero(FEE_COLLECTOR), *EVM_PRECOMPILES):
         state.mark_address_warm(address)
@@ -175,15 +173,15 @@ def _reason(error: VMError) -> str:
 
 
 def _context(call: Call) -> ExecutionContext:
-    number = call.now_ns // BLOCK_NS
+    moment = call.moment
     return ExecutionContext(
         coinbase=long_zero(FEE_COLLECTOR),
-        timestamp=call.now_ns // 1_000_000_000,
-        block_number=number,
+        timestamp=moment.now_ns // SECOND_NS,
+        block_number=moment.block,
         difficulty=0,
-        mix_hash=call.seed[:32],
+        mix_hash=moment.seed[:32],
         gas_limit=MAX_GAS,
-        prev_hashes=_ancestors(number),
+        prev_hashes=_ancestors(moment.block),
         chain_id=CHAIN_ID,
         base_fee_per_gas=0,
         excess_blob_gas=0,

@@ -7,7 +7,8 @@ from typing import Any
 
 from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 
-from shoal.adapters.devnet.context import SECOND_NS, Context, Refused, checked_key, checked_memo, find_account
+from shoal.adapters.devnet.clock import SECOND_NS
+from shoal.adapters.devnet.context import Context, Refused, checked_key, checked_memo, find_account
 from shoal.adapters.devnet.keys import is_empty
 from shoal.adapters.devnet.store import Entity
 

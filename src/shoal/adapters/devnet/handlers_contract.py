@@ -32,8 +32,7 @@ def create_contract(context: Context, payload: Any) -> None:
         data=code,
         value_tinybar=payload.initialBalance,
         gas=payload.gas,
-        now_ns=context.now_ns,
-        seed=context.seed,
+        moment=context.moment,
         create_at=address,
     )
     _run(context, call, result)
@@ -57,8 +56,7 @@ def call_contract(context: Context, payload: Any) -> None:
         data=payload.functionParameters,
         value_tinybar=payload.amount,
         gas=payload.gas,
-        now_ns=context.now_ns,
-        seed=context.seed,
+        moment=context.moment,
     )
     context.record.receipt.contractID.contractNum = num
     result = context.record.contractCallResult

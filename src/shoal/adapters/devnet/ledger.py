@@ -24,9 +24,9 @@ from hiero_sdk_python.hapi.services import (
 )
 
 from shoal.adapters.devnet import fees
+from shoal.adapters.devnet.clock import SECOND_NS, Clock, Moment
 from shoal.adapters.devnet.context import (
     NODE,
-    SECOND_NS,
     Context,
     Refused,
     account_id,
@@ -44,7 +44,8 @@ from shoal.adapters.devnet.store import Entity, Store, long_zero
 TOTAL_SUPPLY_TINYBAR = 50_000_000_000 * 10**8
 OPERATOR = 2
 MAX_TRANSACTION_BYTES = 6144
-MIN_VALID_S, MAX_VALID_S = 15, 180
+MIN_VALID_S, MAX_VALID_S, VALID_BUFFER_S = 15, 180, 10
+"""A node refuses what would expire within the buffer: it could be too late when consensus is reached."""
 OK, SUCCESS, FAIL_INVALID = 0, 22, 5
 _SEED_DISTANCE = 3
 
@@ -69,17 +70,22 @@ class Ledger:
     """The one writer of the store. Everything is synchronous: a call returns when its outcome is committed.
 
     Args:
-        clock: the time in ns; consensus time never runs backwards, even if this does.
+        real: the machine's time in ns.
+        block_ns: the length of a block; see `Clock`.
     """
 
-    def __init__(self, store: Store, operator_key: bytes, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        store: Store,
+        operator_key: bytes,
+        real: Callable[[], int] = time.time_ns,
+        block_ns: int | None = None,
+    ) -> None:
         self.store = store
-        self._clock = clock
+        self.clock = Clock(store, real, block_ns)
         self._listeners: list[Callable[[], None]] = []
         if store.meta("genesis_ns") is None:
             self._genesis(operator_key)
-        last = store.one("select max(time_ns) from tx") or (None,)
-        self._seen_ns: int = last[0] or store.meta("genesis_ns") or 0
         newest = store.all("select running_hash from tx order by time_ns desc limit ?", (_SEED_DISTANCE,))
         hashes = [store.meta("running_hash") or b""]
         while len(hashes) < _SEED_DISTANCE:  # before the first record; each other, so that no two seeds are alike
@@ -88,7 +94,7 @@ class Ledger:
         self._running_hashes: deque[bytes] = deque(hashes, _SEED_DISTANCE)
 
     def _genesis(self, operator_key: bytes) -> None:
-        now_ns = self._clock()
+        now_ns = self.clock.now_ns()
         key = basic.Key(ed25519=operator_key).SerializeToString()
         with self.store.transaction():
             for num in (OPERATOR, NODE, FEE_COLLECTOR):
@@ -99,14 +105,27 @@ class Ledger:
             self.store.set_meta("genesis_ns", now_ns)
             self.store.set_meta("running_hash", secrets.token_bytes(48))
 
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call back after every commit."""
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call back after every commit, and after time was moved."""
         self._listeners.append(listener)
 
     def now_ns(self) -> int:
-        """The present: no transaction will ever get a consensus time at or before a time that this returned."""
-        self._seen_ns = max(self._seen_ns, self._clock())
-        return self._seen_ns
+        """Consensus time; see `Clock.now_ns`."""
+        return self.clock.now_ns()
+
+    def moment(self) -> Moment:
+        """Now, for a call that is only simulated."""
+        now_ns = self.now_ns()
+        return Moment(now_ns, self.clock.block_of(now_ns), self.seed)
+
+    def advance(self, by_ns: int) -> None:
+        """Move time forward; see `Clock.advance`."""
+        self.clock.advance(by_ns)
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     @property
     def seed(self) -> bytes:
@@ -186,10 +205,10 @@ class Ledger:
         start = identity.transactionValidStart
         if not (0 <= start.nanos < SECOND_NS and 0 <= start.seconds < 2**33):
             raise Refused("INVALID_TRANSACTION_START")
-        now_ns, start_ns = self.now_ns(), nanoseconds(start)
+        now_ns, start_ns = self.clock.real_ns(), nanoseconds(start)
         if start_ns > now_ns:
             raise Refused("INVALID_TRANSACTION_START")
-        if now_ns >= start_ns + valid_s * SECOND_NS:
+        if now_ns >= start_ns + (valid_s - VALID_BUFFER_S) * SECOND_NS:
             raise Refused("TRANSACTION_EXPIRED")
         if self.store.record(transaction_id(identity)) is not None:
             raise Refused("DUPLICATE_TRANSACTION")
@@ -198,19 +217,18 @@ class Ledger:
 
     def execute(self, checked: Checked) -> Any:
         """Execute and commit; returns the proto.TransactionRecord. What fails still pays."""
-        now_ns = max(self._clock(), self._seen_ns + 1)
+        now_ns = self.clock.next_ns()
         with self.store.transaction():
             record, running_hash = self._execute(checked, now_ns)
-        self._seen_ns = now_ns
         self._running_hashes.append(running_hash)
-        for listener in self._listeners:
-            listener()
+        self._changed()
         return record
 
     def _execute(self, checked: Checked, now_ns: int) -> tuple[Any, bytes]:
         record = _new_record(checked, now_ns)
         accounts = Accounts(self.store)
-        context = Context(self.store, accounts, checked.signatures, checked.payer, now_ns, self.seed, record)
+        moment = Moment(now_ns, self.clock.block_of(now_ns), self.seed)
+        context = Context(self.store, accounts, checked.signatures, checked.payer, moment, record)
         payer = checked.payer.evm_address
         if checked.payer_key != checked.payer.key:
             self.store.update_entity(checked.payer.num, now_ns, key=checked.payer_key)

@@ -11,7 +11,7 @@ from eth_abi.exceptions import DecodingError
 from hiero_sdk_python.hapi.services import transaction_record_pb2
 
 from shoal.adapters.devnet.context import Refused, status_name
-from shoal.adapters.devnet.evm import BLOCK_NS, CHAIN_ID, MAX_GAS, block_hash
+from shoal.adapters.devnet.evm import CHAIN_ID, MAX_GAS, block_hash
 from shoal.adapters.devnet.fees import GAS_PRICE_TINYBAR
 from shoal.adapters.devnet.ledger import SUCCESS, Ledger
 from shoal.adapters.devnet.mirror_params import (
@@ -131,8 +131,8 @@ def _logs_json(ledger: Ledger, rows: list[Any]) -> list[dict[str, Any]]:
         entries.append(
             {
                 "address": _hex(address),
-                "block_hash": _hex(block_hash(time_ns // BLOCK_NS)),
-                "block_number": time_ns // BLOCK_NS,
+                "block_hash": _hex(block_hash(ledger.clock.block_of(time_ns))),
+                "block_number": ledger.clock.block_of(time_ns),
                 "bloom": _hex(bloom),
                 "contract_id": f"0.0.{contract}",
                 "data": _hex(data),
@@ -149,7 +149,7 @@ def _logs_json(ledger: Ledger, rows: list[Any]) -> list[dict[str, Any]]:
 
 def _transaction_index(ledger: Ledger, time_ns: int) -> int:
     sql = "select count(*) from tx where time_ns >= ? and time_ns < ?"
-    row = ledger.store.one(sql, time_ns - time_ns % BLOCK_NS, time_ns)
+    row = ledger.store.one(sql, time_ns - time_ns % ledger.clock.block_ns, time_ns)
     return int(row[0]) if row else 0
 
 
@@ -188,8 +188,8 @@ def _result_json(ledger: Ledger, row: Any, record: Any, done: Any, *, creating: 
         "amount": done.amount,
         "authorization_list": [],
         "block_gas_used": done.gasUsed,
-        "block_hash": _hex(block_hash(time_ns // BLOCK_NS)),
-        "block_number": time_ns // BLOCK_NS,
+        "block_hash": _hex(block_hash(ledger.clock.block_of(time_ns))),
+        "block_number": ledger.clock.block_of(time_ns),
         "bloom": _hex(done.bloom or bytes(256)),
         "call_result": _hex(done.contractCallResult),
         "chain_id": hex(CHAIN_ID),

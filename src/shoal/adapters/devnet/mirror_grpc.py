@@ -23,7 +23,7 @@ class Subscriptions:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._changed = asyncio.Event()
-        ledger.on_commit(self._wake)
+        ledger.on_change(self._wake)
 
     def handler(self) -> Any:
         """To be added to a grpc.aio server."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from shoal.adapters.devnet import fees
 from shoal.adapters.devnet.context import NODE
-from shoal.adapters.devnet.evm import BLOCK_NS, block_hash
+from shoal.adapters.devnet.evm import block_hash
 from shoal.adapters.devnet.ledger import TOTAL_SUPPLY_TINYBAR, Ledger
 from shoal.adapters.devnet.mirror_params import BadRequest, Comparison, Params, page, parse_number, timestamp_text
 
@@ -14,11 +14,11 @@ _SECOND_NS = 10**9
 
 
 def blocks(ledger: Ledger, params: Params) -> dict[str, Any]:
-    """/blocks: one for each two seconds, empty or not. The newest is the newest that is over: all before its end is
+    """/blocks: one for each block time, empty or not. The newest is the newest that is over: all before its end is
     final, so it tells a reader how far everything can be read, also while the network is quiet."""
     limit, order = params.limit(), params.choice("order", "desc", "asc")
     genesis_ns = ledger.store.meta("genesis_ns") or 0
-    low, high = genesis_ns // BLOCK_NS, ledger.now_ns() // BLOCK_NS - 1
+    low, high = ledger.clock.block_of(genesis_ns), ledger.clock.block_of(ledger.now_ns()) - 1
     for comparison in params.comparisons("block.number", parse_number):
         low, high = _narrow(low, high, comparison)
     numbers = range(low, high + 1)
@@ -45,7 +45,7 @@ def _narrow(low: int, high: int, comparison: Comparison) -> tuple[int, int]:
 
 
 def _block_json(ledger: Ledger, number: int) -> dict[str, Any]:
-    start_ns, end_ns = number * BLOCK_NS, (number + 1) * BLOCK_NS - 1
+    start_ns, end_ns = number * ledger.clock.block_ns, (number + 1) * ledger.clock.block_ns - 1
     within = "where time_ns between ? and ?"
     sql = f"select count(*), coalesce(sum(gas_used), 0) from tx {within}"  # noqa: S608
     count, gas_used = ledger.store.one(sql, start_ns, end_ns) or (0, 0)

@@ -255,7 +255,8 @@ class Queries:
             raise Refused("INSUFFICIENT_GAS")
         accounts = Accounts(self._store)
         accounts.set_balance(sender, max(value_tinybar, accounts.get_balance(sender)))
-        now_ns, seed = self._ledger.now_ns(), self._ledger.seed
         address = to or (b"\xff" * 20)
         create_at = address if create else None
-        return execute(accounts, Call(sender, address, data, value_tinybar, gas, now_ns, seed, create_at=create_at))
+        return execute(
+            accounts, Call(sender, address, data, value_tinybar, gas, self._ledger.moment(), create_at=create_at)
+        )

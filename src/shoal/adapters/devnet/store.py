@@ -88,18 +88,19 @@ class Store:
     """
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.db = sqlite3.connect(directory / "ledger.sqlite", isolation_level=None, timeout=0)
         except (OSError, sqlite3.Error) as error:
-            raise _cannot_open(directory, str(error)) from error
+            raise cannot_open(directory, str(error)) from error
         try:
             self._prepare(directory)
         except sqlite3.Error as error:
             self.db.close()
             if "locked" in str(error):
                 raise _in_use(directory) from error
-            raise _cannot_open(directory, str(error)) from error
+            raise cannot_open(directory, str(error)) from error
         except ProcessError:
             self.db.close()
             raise
@@ -112,7 +113,7 @@ class Store:
         self.db.execute("commit")
         version = self.db.execute("pragma user_version").fetchone()[0]
         if version not in (0, _VERSION):
-            raise _cannot_open(directory, f"it has format {version}, this shoal knows {_VERSION}")
+            raise cannot_open(directory, f"it has format {version}, this shoal knows {_VERSION}")
         self.db.executescript(_SCHEMA)
         self.db.execute(f"pragma user_version = {_VERSION}")
 
@@ -220,6 +221,7 @@ def _in_use(directory: Path) -> ProcessError:
     return ProcessError(f"another devnet is running in {directory}", code="SHOAL-P03", hint=hint)
 
 
-def _cannot_open(directory: Path, why: str) -> ProcessError:
+def cannot_open(directory: Path, why: str) -> ProcessError:
+    """SHOAL-P04: the file is there, and this shoal cannot go on with it."""
     hint = "choose another --dir; a devnet's ledger can be deleted, it holds play money only"
     return ProcessError(f"cannot open the ledger in {directory}: {why}", code="SHOAL-P04", hint=hint)
