@@ -10,6 +10,7 @@ from shoal.adapters.devnet.evm import block_hash
 from shoal.adapters.devnet.ledger import TOTAL_SUPPLY_TINYBAR, Ledger
 from shoal.adapters.devnet.mirror_params import BadRequest, Comparison, Params, page, parse_number, timestamp_text
 
+HOST = "127.0.0.1"
 _SECOND_NS = 10**9
 
 
@@ -93,7 +94,7 @@ def nodes(ledger: Ledger, params: Params, node_port: int, rest_port: int) -> dic
         "decline_reward": True,
         "description": "shoal devnet",
         "file_id": "0.0.102",
-        "grpc_proxy_endpoint": _endpoint(rest_port),
+        "grpc_proxy_endpoint": {"domain_name": HOST, "ip_address_v4": "", "port": rest_port},
         "max_stake": 0,
         "memo": "",
         "min_stake": 0,
@@ -102,7 +103,7 @@ def nodes(ledger: Ledger, params: Params, node_port: int, rest_port: int) -> dic
         "node_id": 0,
         "public_key": "0x",
         "reward_rate_start": 0,
-        "service_endpoints": [_endpoint(node_port)],
+        "service_endpoints": [{"domain_name": "", "ip_address_v4": HOST, "port": node_port}],
         "stake": 0,
         "stake_not_rewarded": 0,
         "stake_rewarded": 0,
@@ -110,7 +111,3 @@ def nodes(ledger: Ledger, params: Params, node_port: int, rest_port: int) -> dic
         "timestamp": {"from": timestamp_text(genesis_ns), "to": None},
     }
     return {"links": {"next": None}, "nodes": [node]}
-
-
-def _endpoint(port: int) -> dict[str, Any]:
-    return {"domain_name": "", "ip_address_v4": "127.0.0.1", "port": port}

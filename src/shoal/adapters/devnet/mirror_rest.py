@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,7 +25,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _PAGE = ("limit", "order")
 
 
-def application(ledger: Ledger, queries: Queries, web: GrpcWeb, ports: tuple[int, int]) -> Starlette:
+def application(
+    ledger: Ledger, queries: Queries, web: GrpcWeb, ports: tuple[int, int], more: Sequence[Route] = ()
+) -> Starlette:
     """The app to be served on the mirror's REST port; `ports` are the node's and that one."""
 
     def get(path: str, function: Callable[..., dict[str, Any]], *known: str) -> Route:
@@ -69,8 +71,9 @@ def application(ledger: Ledger, queries: Queries, web: GrpcWeb, ports: tuple[int
         ),
         get("/transactions/{name}", mirror_transactions.transaction),
         Route("/api/v1/contracts/call", call, methods=["POST"]),
+        *more,
         Route("/", web.health, methods=["POST"]),
-        Route("/{service}/{method}", web.unary, methods=["POST"]),
+        Route("/{service}/{method}", web.call, methods=["POST"]),
     ]
     cors = Middleware(
         CORSMiddleware,
