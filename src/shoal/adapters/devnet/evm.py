@@ -91,9 +91,9 @@ def intrinsic_gas(data: bytes, *, create: bool) -> int:
 
 
 def block_hash(number: int) -> bytes:
-    """48 bytes, as Hedera's block hashes are; the EVM sees the first 32."""
+    """48 bytes, as Hedera's block hashes are; the EVM sees the first 32. The last eight are the number."""
     digest = keccak256(b"shoal devnet block" + number.to_bytes(8, "big"))
-    return digest + digest[:16]
+    return digest + digest[:8] + number.to_bytes(8, "big")
 
 
 def blooms(logs: list[Log] | tuple[Log, ...]) -> bytes:

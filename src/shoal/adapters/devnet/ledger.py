@@ -292,9 +292,9 @@ class Ledger:
             context.gas_used,
             running_hash,
         )
-        nums = {amount.accountID.accountNum for amount in record.transferList.accountAmounts}
-        for num in sorted(nums | {checked.payer.num}):
-            store.run("insert into tx_account values(?, ?)", num, now_ns)
+        amounts = {entry.accountID.accountNum: entry.amount for entry in record.transferList.accountAmounts}
+        for num, amount in ({checked.payer.num: 0} | amounts).items():
+            store.run("insert into tx_account values(?, ?, ?)", num, now_ns, amount)
         for index, (emitter, log) in enumerate(context.logs):
             topics = (*log.topics, None, None, None, None)[:4]
             values = (now_ns, index, emitter, log.address, log.bloom, *topics, log.data)

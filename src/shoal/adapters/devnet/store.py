@@ -34,13 +34,16 @@ create table if not exists message(
   topic integer, sequence integer, time_ns integer not null, payer integer not null, data blob not null,
   running_hash blob not null, chunk blob, primary key(topic, sequence)) without rowid;
 create index if not exists message_time on message(topic, time_ns);
+create index if not exists message_at on message(time_ns);
 create table if not exists file(num integer primary key, contents blob not null);
 create table if not exists tx(
   time_ns integer primary key, id text unique not null, kind text not null, payer integer not null,
   status integer not null, hash blob not null, record blob not null, entity integer, max_fee integer not null,
   valid_s integer not null, gas_used integer not null, running_hash blob not null);
 create index if not exists tx_hash on tx(substr(hash, 1, 32));
-create table if not exists tx_account(account integer, time_ns integer, primary key(account, time_ns)) without rowid;
+create index if not exists tx_contract on tx(entity, time_ns) where kind in ('contractCall', 'contractCreateInstance');
+create table if not exists tx_account(
+  account integer, time_ns integer, amount integer not null, primary key(account, time_ns)) without rowid;
 create table if not exists log(
   time_ns integer, idx integer, contract integer not null, address blob not null, bloom blob not null,
   topic0 blob, topic1 blob, topic2 blob, topic3 blob, data blob not null, primary key(time_ns, idx)) without rowid;
