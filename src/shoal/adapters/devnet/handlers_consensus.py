@@ -74,8 +74,6 @@ def delete_topic(context: Context, payload: Any) -> None:
 def submit_message(context: Context, payload: Any) -> None:
     """Append one message (or one chunk of one) and extend the topic's running hash."""
     entity = _topic(context, payload.topicID)
-    if not payload.message:
-        raise Refused("INVALID_TOPIC_MESSAGE")
     if len(payload.message) > MAX_MESSAGE_BYTES:
         raise Refused("MESSAGE_SIZE_TOO_LARGE")
     chunk = _chunk(context, payload)

@@ -86,8 +86,6 @@ def _init_code(context: Context, payload: Any) -> bytes:
 def _run(context: Context, call: Call, result: Any) -> None:
     """Run the call, fill the function result, and raise Refused when the EVM failed; gas is owed either way."""
     creating = call.create_at is not None
-    if call.value_tinybar < 0:
-        raise Refused("CONTRACT_NEGATIVE_VALUE")
     if call.gas < intrinsic_gas(call.data, create=creating):
         raise Refused("INSUFFICIENT_GAS")
     if context.accounts.get_balance(call.sender) < call.value_tinybar:

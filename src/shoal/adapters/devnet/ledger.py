@@ -35,9 +35,10 @@ from shoal.adapters.devnet.context import (
     timestamp,
     transaction_id,
 )
-from shoal.adapters.devnet.evm import FEE_COLLECTOR, MAX_GAS
+from shoal.adapters.devnet.evm import FEE_COLLECTOR
 from shoal.adapters.devnet.handlers import HANDLERS
 from shoal.adapters.devnet.keys import Signatures, is_empty
+from shoal.adapters.devnet.pure_checks import pure_check
 from shoal.adapters.devnet.state import Accounts
 from shoal.adapters.devnet.store import Entity, Store, long_zero
 
@@ -173,11 +174,8 @@ class Ledger:
         if not fees.supported(kind):
             raise Refused("NOT_SUPPORTED")
         payload = getattr(body, kind)
+        pure_check(kind, payload)
         gas = payload.gas if kind in ("contractCall", "contractCreateInstance") else 0
-        if gas > MAX_GAS:
-            raise Refused("MAX_GAS_LIMIT_EXCEEDED")
-        if gas < 0:
-            raise Refused("CONTRACT_NEGATIVE_GAS")
         fee = fees.transaction_fee(kind, payload, signatures=len(signatures), size_bytes=transaction.ByteSize())
         worst = fee.total + gas * fees.GAS_PRICE_TINYBAR
         if body.transactionFee < worst:
