@@ -38,7 +38,7 @@ class Clock:
         self.real_ns = real
         kept = store.meta("block_ns")
         if kept is not None and block_ns not in (None, kept):
-            raise cannot_open(store.directory, f"its blocks take {kept / SECOND_NS:g} s")
+            raise cannot_open(store.directory, f"its blocks take {kept / SECOND_NS:g} s; leave --block-time out")
         self.block_ns: int = kept or block_ns or DEFAULT_BLOCK_NS
         if kept is None:
             store.set_meta("block_ns", self.block_ns)
