@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shoal.adapters import devnet as devnet_package
-from shoal.adapters.devnet.context import Refused, status_name
+from shoal.adapters.devnet.context import Refused, status_name, transaction_id
 from shoal.adapters.devnet.fees import GAS_PRICE_TINYBAR, supported
 from shoal.adapters.devnet.handlers import HANDLERS
 from shoal.adapters.devnet.state import Accounts
@@ -383,3 +383,40 @@ def test_deep_recursion_ends_by_gas(direct: Direct) -> None:
     _, record = deploy_raw(direct, f"60{size}600c60003960{size}6000f3{runtime}")
     status, record = call(direct, record.receipt.contractID.contractNum, b"", gas=15_000_000)
     assert status == "SUCCESS" and record.contractCallResult.gasUsed > 70_000
+
+
+def test_accounts_that_come_to_life_have_records_of_their_own(direct: Direct) -> None:
+    body = transfer_body({2: -30})
+    for byte in (0xA1, 0xA2):
+        body.cryptoTransfer.transfers.accountAmounts.add(accountID=basic.AccountID(alias=bytes([byte]) * 20), amount=15)
+    assert direct.submit(body) == "SUCCESS"
+    query = query_pb2.Query()
+    query.transactionGetReceipt.transactionID.CopyFrom(body.transactionID)
+    query.transactionGetReceipt.include_child_receipts = True
+    children = direct.queries.answer(query).transactionGetReceipt.child_transaction_receipts
+    nums = [child.accountID.accountNum for child in children]
+    assert [direct.balance(num) for num in nums] == [15, 15]
+    parent = direct.record(body)
+    raws = direct.store.child_records(transaction_id(body.transactionID))
+    records = [transaction_record_pb2.TransactionRecord.FromString(raw) for raw in raws]
+    assert [record.transactionID.nonce for record in records] == [1, 2]
+    assert [record.evm_address for record in records] == [b"\xa1" * 20, b"\xa2" * 20]
+    times = [record.consensusTimestamp for record in (*records, parent)]
+    assert [1_000_000_000 * time.seconds + time.nanos for time in times] == [
+        1_000_000_000 * times[2].seconds + times[2].nanos - before for before in (2, 1, 0)
+    ]
+    query.transactionGetReceipt.transactionID.nonce = 2
+    assert direct.queries.answer(query).transactionGetReceipt.receipt.accountID.accountNum == nums[1]
+    contract = deploy(direct, 1000)
+    call(direct, contract, function("send(address,uint256)", "0x" + "a3" * 20, 10))
+    (kind, nonce), *_ = direct.store.all("select kind, nonce from tx order by time_ns desc limit 1 offset 1")
+    assert (kind, nonce) == ("cryptoCreateAccount", 1)
+
+
+def test_a_transfer_that_fails_brings_no_account_to_life(direct: Direct) -> None:
+    poor = direct.create(ALICE, HBAR)
+    body = transfer_body({poor: -2 * HBAR})
+    body.cryptoTransfer.transfers.accountAmounts.add(accountID=basic.AccountID(alias=b"\xa4" * 20), amount=2 * HBAR)
+    assert direct.submit(body, OPERATOR_KEY, ALICE) == "INSUFFICIENT_ACCOUNT_BALANCE"
+    assert direct.store.by_address(b"\xa4" * 20) is None
+    assert direct.store.child_records(transaction_id(body.transactionID)) == []

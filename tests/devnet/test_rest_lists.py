@@ -91,7 +91,7 @@ def test_transactions_by_kind_and_direction(devnet: Devnet) -> None:
 def test_a_range_of_accounts_names_each_transaction_once(devnet: Devnet) -> None:
     devnet.account(PrivateKey.generate_ed25519(), HBAR)
     rows = devnet.pages("/transactions?account.id=gte:0.0.1&limit=7", "transactions")
-    assert len({row["transaction_id"] for row in rows}) == len(rows)
+    assert len({(row["transaction_id"], row["nonce"]) for row in rows}) == len(rows)
     assert rows == devnet.pages("/transactions?limit=100", "transactions")
 
 

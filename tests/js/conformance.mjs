@@ -97,9 +97,17 @@ function operations(sdk, client, transport) {
     async hollow() {
       const owner = PrivateKey.generateECDSA();
       const alias = sdk.AccountId.fromEvmAddress(0, 0, owner.publicKey.toEvmAddress());
-      await send(pay(operator, alias, 2));
+      const paid = await pay(operator, alias, 2).execute(client);
+      const receipt = await new sdk.TransactionReceiptQuery()
+        .setTransactionId(paid.transactionId).setIncludeChildren(true).execute(client);
+      const [child] = receipt.children;
+      assert.equal(child.status, Status.Success);
+      const record = await new sdk.TransactionRecordQuery()
+        .setTransactionId(paid.transactionId).setIncludeChildren(true).execute(client);
+      assert.equal(record.children[0].receipt.accountId.toString(), child.accountId.toString());
       const found = await alias.populateAccountNum(client);
       const account = sdk.AccountId.fromString(`0.0.${found.num}`);
+      assert.equal(child.accountId.toString(), account.toString());
       assert.equal(await balance(account), "200000000");
       assert.equal((await account.populateAccountEvmAddress(client)).evmAddress.toString(), owner.publicKey.toEvmAddress());
       const before = await new sdk.AccountInfoQuery().setAccountId(account).execute(client);

@@ -10,6 +10,8 @@ from shoal.adapters.devnet.store import Store, cannot_open
 
 SECOND_NS = 1_000_000_000
 DEFAULT_BLOCK_NS = 2 * SECOND_NS
+MAX_CHILDREN = 50
+"""As the real network: so many records of what a transaction caused; each takes a nanosecond."""
 _MAX_OFFSET_NS = 100 * 365 * 86_400 * SECOND_NS
 
 
@@ -52,8 +54,8 @@ class Clock:
         return self._seen_ns
 
     def next_ns(self) -> int:
-        """A consensus time after every one that was told or given."""
-        self._seen_ns = max(self.real_ns() + self.offset_ns, self._seen_ns + 1)
+        """A consensus time after every one that was told or given, with room for children before it."""
+        self._seen_ns = max(self.real_ns() + self.offset_ns, self._seen_ns + 1 + MAX_CHILDREN)
         return self._seen_ns
 
     def advance(self, by_ns: int) -> None:

@@ -125,6 +125,8 @@ class Context:
     gas_used: int = 0
     logs: list[tuple[int, Log]] = field(default_factory=list)
     """Each with the number of the contract that emitted it."""
+    created: list[int] = field(default_factory=list)
+    """Accounts that came to life because they were paid: each gets a record of its own."""
     entity: int | None = None
     """The entity that the transaction is about, for the mirror."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 
+from shoal.adapters.devnet.clock import MAX_CHILDREN
 from shoal.adapters.devnet.context import EMPTY_KEY, Context, Refused, callable_address, checked_key, checked_memo
 from shoal.adapters.devnet.evm import Call, blooms, execute, intrinsic_gas, is_contract
 from shoal.adapters.devnet.keys import is_empty
@@ -132,6 +133,11 @@ def _adopt(context: Context, result: Any) -> None:
                 result.errorMessage = "INVALID_SOLIDITY_ADDRESS"
                 del result.createdContractIDs[:]
                 raise Refused("INVALID_SOLIDITY_ADDRESS")
-            context.store.add_entity(
+            num = context.store.add_entity(
                 "account", EMPTY_KEY, now_ns=context.now_ns, address=address, memo="lazy-created account"
             )
+            context.created.append(num)
+            if len(context.created) > MAX_CHILDREN:
+                result.errorMessage = "MAX_CHILD_RECORDS_EXCEEDED"
+                del result.createdContractIDs[:]
+                raise Refused("MAX_CHILD_RECORDS_EXCEEDED")

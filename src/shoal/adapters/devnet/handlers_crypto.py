@@ -142,4 +142,5 @@ def _first_paid(context: Context, amount: Any) -> Entity:
         num = store.add_entity("account", key, now_ns=now_ns, address=address, alias=alias, memo="auto-created account")
     entity = store.entity(num)
     assert entity is not None, "just inserted"
+    context.created.append(num)
     return entity

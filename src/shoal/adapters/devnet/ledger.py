@@ -217,12 +217,12 @@ class Ledger:
         """Execute and commit; returns the proto.TransactionRecord. What fails still pays."""
         now_ns = self.clock.next_ns()
         with self.store.transaction():
-            record, running_hash = self._execute(checked, now_ns)
-        self._running_hashes.append(running_hash)
+            record, running_hashes = self._execute(checked, now_ns)
+        self._running_hashes.extend(running_hashes)
         self._changed()
         return record
 
-    def _execute(self, checked: Checked, now_ns: int) -> tuple[Any, bytes]:
+    def _execute(self, checked: Checked, now_ns: int) -> tuple[Any, list[bytes]]:
         record = _new_record(checked, now_ns)
         accounts = Accounts(self.store)
         moment = Moment(now_ns, self.clock.block_of(now_ns), self.seed)
@@ -242,6 +242,7 @@ class Ledger:
             self.store.run("rollback to handler")
             record.receipt.status = refusal.code
             context.logs.clear()
+            context.created.clear()
         self.store.run("release handler")
         self._settle(checked, context, gas_tinybar)
         return record, self._write(checked, context)
@@ -269,35 +270,68 @@ class Ledger:
         for num, change in sorted(amounts.items()):
             record.transferList.accountAmounts.add(accountID=account_id(num), amount=change)
 
-    def _write(self, checked: Checked, context: Context) -> bytes:
-        """The transaction's rows, in the SQL transaction that is open; returns the records' running hash."""
+    def _write(self, checked: Checked, context: Context) -> list[bytes]:
+        """The transaction's rows, in the SQL transaction that is open; returns the records' running hashes."""
         record, now_ns, store = context.record, context.now_ns, self.store
         context.accounts.flush()
-        raw = record.SerializeToString()
-        running_hash = hashlib.sha384(self._running_hashes[-1] + hashlib.sha384(raw).digest()).digest()
-        store.run(
-            "insert into tx values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            now_ns,
-            checked.id,
-            checked.kind,
-            checked.payer.num,
-            record.receipt.status,
-            checked.hash,
-            raw,
-            context.entity,
-            min(checked.body.transactionFee, 2**63 - 1),
-            checked.body.transactionValidDuration.seconds,
-            context.gas_used,
-            running_hash,
+        running_hashes = [self._running_hashes[-1]]
+        for nonce, num in enumerate(context.created, 1):
+            child = self._child_record(checked, num, nonce, now_ns - len(context.created) + nonce - 1)
+            self._write_record(checked, child, running_hashes, kind="cryptoCreateAccount", entity=num)
+        self._write_record(
+            checked, record, running_hashes, kind=checked.kind, entity=context.entity, gas_used=context.gas_used
         )
-        amounts = {entry.accountID.accountNum: entry.amount for entry in record.transferList.accountAmounts}
-        for num, amount in ({checked.payer.num: 0} | amounts).items():
-            store.run("insert into tx_account values(?, ?, ?)", num, now_ns, amount)
         for index, (emitter, log) in enumerate(context.logs):
             topics = (*log.topics, None, None, None, None)[:4]
             values = (now_ns, index, emitter, log.address, log.bloom, *topics, log.data)
             store.run("insert into log values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *values)
-        return running_hash
+        return running_hashes[1:]
+
+    def _child_record(self, checked: Checked, num: int, nonce: int, time_ns: int) -> Any:
+        """The record of an account that came to life: before its parent's, under the same id with a nonce (HIP-583)."""
+        record = _new_record(checked, time_ns)
+        record.transactionHash = hashlib.sha384(checked.hash + nonce.to_bytes(4, "big")).digest()
+        record.transactionID.nonce = nonce
+        entity = self.store.entity(num)
+        assert entity is not None, "the handler created it"
+        record.memo, record.alias = entity.memo, entity.alias or b""
+        record.evm_address = entity.evm_address
+        record.receipt.status = SUCCESS
+        record.receipt.accountID.accountNum = num
+        return record
+
+    def _write_record(
+        self,
+        checked: Checked,
+        record: Any,
+        running_hashes: list[bytes],
+        *,
+        kind: str,
+        entity: int | None,
+        gas_used: int = 0,
+    ) -> None:
+        """One record, of the transaction or of a child; appends to the running hashes."""
+        raw, time_ns = record.SerializeToString(), nanoseconds(record.consensusTimestamp)
+        running_hashes.append(hashlib.sha384(running_hashes[-1] + hashlib.sha384(raw).digest()).digest())
+        self.store.run(
+            "insert into tx values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            time_ns,
+            checked.id,
+            record.transactionID.nonce,
+            kind,
+            checked.payer.num,
+            record.receipt.status,
+            record.transactionHash,
+            raw,
+            entity,
+            min(checked.body.transactionFee, 2**63 - 1),
+            checked.body.transactionValidDuration.seconds,
+            gas_used,
+            running_hashes[-1],
+        )
+        amounts = {entry.accountID.accountNum: entry.amount for entry in record.transferList.accountAmounts}
+        for num, amount in ({checked.payer.num: 0} | amounts).items():
+            self.store.run("insert into tx_account values(?, ?, ?)", num, time_ns, amount)
 
 
 def _payer_key(payer: Entity, signatures: Signatures) -> bytes:

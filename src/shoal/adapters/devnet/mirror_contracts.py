@@ -119,8 +119,9 @@ def result(ledger: Ledger, params: Params, name: str) -> dict[str, Any]:
     if identity is None and digest is None:
         raise BadRequest("Invalid parameter: transactionIdOrHash")
     where, value = ("id = ?", identity) if identity is not None else ("substr(hash, 1, 32) = ?", digest)
-    row = ledger.store.one(f"select {_RESULT_COLUMNS} from tx where {where}", value)  # noqa: S608
-    return _result_of(ledger, row)
+    # children, if any, come before the contract's own record, which has nonce 0
+    sql = f"select {_RESULT_COLUMNS} from tx where {where} order by nonce"  # noqa: S608
+    return _result_of(ledger, ledger.store.one(sql, value))
 
 
 def result_at(ledger: Ledger, params: Params, name: str, time: str) -> dict[str, Any]:

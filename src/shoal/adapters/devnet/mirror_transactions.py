@@ -20,6 +20,7 @@ from shoal.adapters.devnet.mirror_params import (
     page,
     parse_entity,
     parse_hash,
+    parse_number,
     parse_timestamp,
     timestamp_text,
 )
@@ -97,15 +98,23 @@ def transactions_of(
 
 
 def transaction(ledger: Ledger, params: Params, name: str) -> dict[str, Any]:
-    """/transactions/{id or hash}; this network has neither child transactions (nonce) nor scheduled ones."""
+    """/transactions/{id or hash}: with the children, or of one nonce; nothing is ever scheduled."""
     identity, digest = parse_transaction_id(name), _parse_hash(name)
     if identity is None and digest is None:
         raise BadRequest("Invalid parameter: transactionIdOrHash")
-    where, value = ("id = ?", identity) if identity is not None else ("substr(hash, 1, 32) = ?", digest)
-    row = ledger.store.one(f"select {_COLUMNS} from tx where {where}", value)  # noqa: S608
-    if row is None or params.choice("scheduled", "false", "true") == "true" or params.text("nonce") not in (None, "0"):
+    parts: list[tuple[str, Any]] = [
+        ("id = ?", identity) if identity is not None else ("substr(hash, 1, 32) = ?", digest)
+    ]
+    if (nonce := params.text("nonce")) is not None:
+        try:
+            parts.append(("nonce = ?", parse_number(nonce)))
+        except ValueError:
+            raise BadRequest("Invalid parameter: nonce") from None
+    where, values = conditions(*parts)
+    rows = ledger.store.all(f"select {_COLUMNS} from tx{where} order by time_ns", values)  # noqa: S608
+    if not rows or params.choice("scheduled", "false", "true") == "true":
         raise NotFound
-    return {"transactions": [_transaction_json(row)]}
+    return {"transactions": [_transaction_json(row) for row in rows]}
 
 
 def _parse_hash(text: str) -> bytes | None:
@@ -135,7 +144,7 @@ def _transaction_json(row: Any) -> dict[str, Any]:
         "name": NAMES[kind],
         "nft_transfers": [],
         "node": f"0.0.{NODE}",
-        "nonce": 0,
+        "nonce": record.transactionID.nonce,
         "parent_consensus_timestamp": None,
         "result": status_name(status),
         "scheduled": False,

@@ -116,12 +116,20 @@ class Queries:
 
     def _receipt(self, asked: Any, out: Any, payer: Entity | None) -> None:
         out.receipt.CopyFrom(self._find(asked.transactionID, "RECEIPT_NOT_FOUND").receipt)
+        if asked.include_child_receipts:
+            out.child_transaction_receipts.extend(child.receipt for child in self._children(asked.transactionID))
 
     def _record(self, asked: Any, out: Any, payer: Entity | None) -> None:
         out.transactionRecord.CopyFrom(self._find(asked.transactionID, "RECORD_NOT_FOUND"))
+        if asked.include_child_records:
+            out.child_transaction_records.extend(self._children(asked.transactionID))
+
+    def _children(self, identity: Any) -> list[Any]:
+        raws = [] if identity.nonce else self._store.child_records(transaction_id(identity))
+        return [transaction_record_pb2.TransactionRecord.FromString(raw) for raw in raws]
 
     def _find(self, identity: Any, missing: str) -> Any:
-        raw = self._store.record(transaction_id(identity))
+        raw = self._store.record(transaction_id(identity), identity.nonce)
         if raw is None:
             raise Refused(missing)
         return transaction_record_pb2.TransactionRecord.FromString(raw)

@@ -37,9 +37,9 @@ create index if not exists message_time on message(topic, time_ns);
 create index if not exists message_at on message(time_ns);
 create table if not exists file(num integer primary key, contents blob not null);
 create table if not exists tx(
-  time_ns integer primary key, id text unique not null, kind text not null, payer integer not null,
+  time_ns integer primary key, id text not null, nonce integer not null, kind text not null, payer integer not null,
   status integer not null, hash blob not null, record blob not null, entity integer, max_fee integer not null,
-  valid_s integer not null, gas_used integer not null, running_hash blob not null);
+  valid_s integer not null, gas_used integer not null, running_hash blob not null, unique(id, nonce));
 create index if not exists tx_hash on tx(substr(hash, 1, 32));
 create index if not exists tx_contract on tx(entity, time_ns) where kind in ('contractCall', 'contractCreateInstance');
 create table if not exists tx_account(
@@ -208,10 +208,15 @@ class Store:
         row = self.one("select balance from evm_account where address = ?", address)
         return row[0] if row else 0
 
-    def record(self, transaction_id: str) -> bytes | None:
-        """The serialized TransactionRecord of a transaction, by its id `0.0.x-seconds-nanos`."""
-        row = self.one("select record from tx where id = ?", transaction_id)
+    def record(self, transaction_id: str, nonce: int = 0) -> bytes | None:
+        """The serialized TransactionRecord of a transaction `0.0.x-seconds-nanos`, or of one of its children."""
+        row = self.one("select record from tx where id = ? and nonce = ?", transaction_id, nonce)
         return row[0] if row else None
+
+    def child_records(self, transaction_id: str) -> list[bytes]:
+        """Those of what a transaction caused, in their order."""
+        sql = "select record from tx where id = ? and nonce > 0 order by nonce"
+        return [row[0] for row in self.all(sql, (transaction_id,))]
 
 
 def _entity(row: Sequence[Any]) -> Entity:
