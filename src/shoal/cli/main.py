@@ -56,15 +56,22 @@ def demo(
 @app.command()
 def devnet(
     directory: Annotated[Path, typer.Option("--dir", help="Where the ledger is kept.")] = Path(".shoal-devnet"),
-    port_base: Annotated[int, typer.Option(help="First of three ports; 0 takes free ones.", min=0, max=65532)] = 50211,
+    port_base: Annotated[int, typer.Option(help="First of three ports; 0 takes free ones.", min=0, max=65533)] = 50211,
+    local_node: Annotated[bool, typer.Option("--local-node", help="Use the ports where SDKs look for one.")] = False,
+    accounts: Annotated[int, typer.Option(help="Funded accounts to have, keys printed.", min=0, max=1000)] = 0,
+    block_time: Annotated[
+        float | None, typer.Option(help="Seconds between blocks, for a new ledger (2).", min=0.05, max=3600)
+    ] = None,
+    control: Annotated[bool, typer.Option("--control", help="Let tests move time: POST /control/clock.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a local Hedera network in the foreground: consensus node, mirror node and EVM."""
     from shoal.adapters.devnet import DevnetConfig, run
     from shoal.cli.devnet import announce
 
+    config = DevnetConfig(directory, port_base, local_node, accounts, block_time, control)
     try:
-        run(DevnetConfig(dir=directory, port_base=port_base), lambda endpoints: announce(endpoints, as_json=as_json))
+        run(config, lambda endpoints: announce(endpoints, as_json=as_json))
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None
