@@ -199,9 +199,12 @@ async def test_a_contract_of_other_code_is_refused(market: LedgerSettings, monke
         with pytest.raises(ConfigError) as missing:
             await ledger.check_contract("0.0.999999")
         assert missing.value.code == "SHOAL-C12"
-        bytecode = artefact()["bytecode"]
-        changed = {**artefact(), "bytecode": bytecode[:-200] + "00" + bytecode[-198:]}
-        monkeypatch.setattr("shoal.adapters.hedera.reader.artefact", lambda: changed)
-        with pytest.raises(LedgerError) as other:
-            await ledger.check_contract(str(market.contract_id))
-        assert other.value.code == "SHOAL-L07"
+        for part in ("runtime", "court_runtime"):
+            code = artefact()[part]
+            for changed in (code[:-200] + "00" + code[-198:], code + "00"):
+                monkeypatch.setattr(
+                    "shoal.adapters.hedera.reader.artefact", lambda changed={**artefact(), part: changed}: changed
+                )
+                with pytest.raises(LedgerError) as other:
+                    await ledger.check_contract(str(market.contract_id))
+                assert other.value.code == "SHOAL-L07"

@@ -104,7 +104,7 @@ def _runtime(row: Mapping[str, Any]) -> str:
 
 
 def _court_of(artefact: Mapping[str, Any], runtime: str) -> bytes | None:
-    """The address of the court, which creation wrote into a market's code; None where the rest is not the artefact's."""
+    """The court's address, which creation wrote into a market's code; None where the rest is not the artefact's."""
     expected, places = str(artefact["runtime"]), [2 * place for place in artefact["court_places"]]
     if len(runtime) != len(expected):
         return None
