@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from shoal.adapters.hedera import HederaLedger, LedgerSettings
+from shoal.adapters.hedera.sdk import Nodes
 from shoal.adapters.store import SqliteStore
 from shoal.core import calls
 from shoal.core.events import StakeDeposited
@@ -127,12 +128,19 @@ async def test_two_requests_for_the_same_at_once_are_two(
     assert await counter(amount) == 2
 
 
-async def test_a_client_whose_only_node_is_held_out_is_rebuilt(registered: LedgerSettings, counter: Any) -> None:
+async def test_a_client_whose_only_node_is_held_out_is_rebuilt(
+    registered: LedgerSettings, counter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The SDK would hold it out for 16 s after one broken connection, and answer 'all nodes are unhealthy'."""
-    amount = next(AMOUNTS)
-    async with cutting(Wire(SUBMIT, Cut.BEFORE_REQUEST, times=1), registered.node) as wire:
+    amount, made, make = next(AMOUNTS), [], Nodes._make
+
+    def counted(nodes: Nodes) -> Any:
+        made.append(nodes)
+        return make(nodes)
+
+    monkeypatch.setattr(Nodes, "_make", counted)
+    async with cutting(Wire(SUBMIT, Cut.BEFORE_REQUEST), registered.node) as wire:
         async with HederaLedger.open(dataclasses.replace(registered, node=wire.address)) as ledger:
-            with trio.fail_after(12):
-                await ledger.call(calls.DepositStake(), value=amount)
-            assert wire.cuts == 1
+            await ledger.call(calls.DepositStake(), value=amount)
+            assert (wire.cuts, len(made)) == (1, 2)
     assert await counter(amount) == 1
