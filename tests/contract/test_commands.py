@@ -223,6 +223,15 @@ def test_the_wallet_tells_and_moves_what_is_there(operator: LedgerSettings, tmp_
     assert after["withdrawable_tinybar"] == 0 and after["stake_tinybar"] == 3.5 * HBAR
     assert 0 < before["balance_tinybar"] + escrow - after["balance_tinybar"] < 0.1 * HBAR
 
+    assert code(wallet("unstake", "--yes")) == "SHOAL-T12"
+    assert code(wallet("unstake", "4", "--yes")) == "SHOAL-T13"
+    assert code(wallet("unstake", "1")) == "SHOAL-U07"
+    asked = last(wallet("unstake", "1", "--yes"))
+    assert (asked["stake_tinybar"], asked["unbonding_tinybar"]) == (2.5 * HBAR, HBAR) and asked["unbond_at"]
+    assert code(wallet("unstake", "--yes")) == "SHOAL-T13", "it takes days"
+    kept = last(wallet("unstake", "--cancel", "--yes"))
+    assert (kept["stake_tinybar"], kept["unbonding_tinybar"], kept["unbond_at"]) == (3.5 * HBAR, 0, None)
+
 
 # ---------------------------------------------------------------- the canary
 

@@ -224,6 +224,24 @@ def wallet_deposit(
     output.run(lambda: run_deposit(_settings(directory, as_json), amount, yes=yes, as_json=as_json), as_json=as_json)
 
 
+@wallet_app.command("unstake")
+def wallet_unstake(
+    amount: Annotated[str | None, typer.Argument(metavar="[HBAR]", help="Without it: take what has unbonded.")] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Keep what is unbonding as stake.")] = False,
+    yes: Yes = False,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Ask free stake back, which takes some days; then, without an amount, make it withdrawable."""
+    from shoal.cli.wallet import run_unstake
+
+    output.set_up_logs(verbose=False)
+    output.run(
+        lambda: run_unstake(_settings(directory, as_json), amount, cancel=cancel, yes=yes, as_json=as_json),
+        as_json=as_json,
+    )
+
+
 @wallet_app.command("withdraw")
 def wallet_withdraw(yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
     """Take what the contract holds for this account beside its stake."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from shoal.cli import output
@@ -47,6 +48,65 @@ async def run_deposit(settings: Settings, amount: str, *, yes: bool, as_json: bo
         _print(await _record(ledger), as_json=as_json)
 
 
+async def run_unstake(settings: Settings, amount: str | None, *, cancel: bool, yes: bool, as_json: bool) -> None:
+    """Ask free stake back; or, without an amount, take what has unbonded, or keep it as stake after all.
+
+    Raises:
+        UsageError: SHOAL-U02, no amount; U07, not confirmed.
+        MarketError: SHOAL-T11, not registered; T12, nothing unbonds; T13, it has not unbonded yet, or is reserved.
+    """
+    value = None if amount is None else _amount(amount)
+    settings.need("contract_id")
+    async with open_wallet(settings) as wallet:
+        ledger = wallet.ledger
+        state = await ledger.account_state(ledger.address)
+        if value is None:
+            call, what = _end_of_unbonding(state, cancel=cancel, now_s=await ledger.watermark() // 10**9)
+        else:
+            _need_registered(state, ledger.account)
+            _need_free(state, value)
+            call, what = calls.RequestUnstake(value), f"ask {format_hbar(value)} of stake back"
+        confirm(f"{what}, for Hedera's fee", yes=yes)
+        outcome = await ledger.call(call)
+        output.say(f"done in {outcome.transaction}; fee {format_hbar(outcome.fee_tinybar)}")
+        _print(await _record(ledger), as_json=as_json)
+
+
+def _end_of_unbonding(state: AccountState, *, cancel: bool, now_s: int) -> tuple[calls.Call, str]:
+    unbonding = format_hbar(state.unbonding_tinybar)
+    if not state.unbonding_tinybar:
+        raise MarketError(
+            "no stake is on its way back",
+            code="SHOAL-T12",
+            hint="`shoal wallet unstake HBAR` asks for some",
+            money="nothing was spent",
+        )
+    if cancel:
+        return calls.CancelUnstake(), f"keep {unbonding} as stake"
+    if now_s < state.unbond_at:
+        raise MarketError(
+            f"{unbonding} can be had from {_time(state.unbond_at)}",
+            code="SHOAL-T13",
+            hint="come back then, or --cancel",
+            money="nothing was spent",
+        )
+    return calls.CompleteUnstake(), f"move {unbonding} of stake to what can be withdrawn"
+
+
+def _need_free(state: AccountState, value: Tinybar) -> None:
+    if value > state.free_stake_tinybar:
+        raise MarketError(
+            f"{format_hbar(state.free_stake_tinybar)} of the stake is free, the rest is reserved by seats",
+            code="SHOAL-T13",
+            hint="seats give their stake back when their task is claimed",
+            money="nothing was spent",
+        )
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).isoformat().replace("+00:00", "Z")
+
+
 async def run_withdraw(settings: Settings, *, yes: bool, as_json: bool) -> None:
     """Take all that the contract holds for this account beside its stake.
 
@@ -62,7 +122,7 @@ async def run_withdraw(settings: Settings, *, yes: bool, as_json: bool) -> None:
             raise MarketError(
                 f"the contract holds nothing for {ledger.account} to withdraw",
                 code="SHOAL-T12",
-                hint="stake is not part of it",
+                hint="stake is not part of it: `shoal wallet unstake HBAR` asks for some",
                 money="nothing was spent",
             )
         confirm(f"withdraw {format_hbar(held)} to {ledger.account}, for Hedera's fee", yes=yes)
@@ -99,6 +159,8 @@ async def _record(ledger: LedgerView) -> dict[str, Any]:
         "stake_tinybar": int(state.stake_tinybar),
         "reserved_tinybar": int(state.locked_tinybar),
         "free_stake_tinybar": state.free_stake_tinybar,
+        "unbonding_tinybar": int(state.unbonding_tinybar),
+        "unbond_at": _time(state.unbond_at) if state.unbonding_tinybar else None,
         "withdrawable_tinybar": int(state.balance_tinybar),
         "registered": state.registered,
     }
@@ -109,5 +171,7 @@ def _print(record: dict[str, Any], *, as_json: bool) -> None:
         output.print_json(record)
         return
     for key, value in record.items():
+        if value is None:
+            continue
         text = format_hbar(value) if key.endswith("_tinybar") else str(value)
         output.stdout.print(f"{key.removesuffix('_tinybar'):14} {text}", soft_wrap=True)
