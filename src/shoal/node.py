@@ -218,6 +218,7 @@ def trainer(node: Node) -> Trainer:
             max_chunks=settings.max_chunks,
             stake_tinybar=settings.stake_tinybar,
             max_penalty_tinybar=settings.max_penalty_tinybar,
+            covers_fees=settings.cover_fees,
         ),
         poll_s=settings.poll_s,
     )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from shoal.core.calls import Call
 from shoal.core.events import Event
+from shoal.core.fees import Rate
 from shoal.core.ids import Address, TaskId
 from shoal.core.money import ZERO, Tinybar
 
@@ -134,6 +135,10 @@ class LedgerView(Protocol):
 
     async def supply(self) -> Tinybar:
         """All HBAR there is."""
+        ...
+
+    async def rate(self) -> Rate:
+        """What HBAR is worth, by the network's own exchange rate, in which it charges its fees."""
         ...
 
 

@@ -69,7 +69,8 @@ class Settings(BaseModel):
     s3_write_once: bool = Field(True, description="upload slots refuse a second object (If-None-Match)")
 
     hbar_per_hour: float = Field(1.0, gt=0, description="asked for an hour of this machine's training")
-    min_unit_tinybar: int = Field(1_000, ge=1, description="never bid below this for a work unit")
+    min_unit_tinybar: int = Field(1_000, ge=1, description="asked for a work unit at least, however short it is")
+    cover_fees: bool = Field(True, description="bids also ask for Hedera's fees, which a trainer pays itself")
     max_chunks: int = Field(8, ge=1, description="chunks held at most for one task")
     stake_tinybar: int = Field(500_000_000, ge=1, description="deposited when a trainer registers")
     max_penalty_tinybar: int = Field(50_000_000, ge=0, description="never bid where a no-show costs more than this")

@@ -28,8 +28,8 @@ async def run_dry(settings: Settings, order: Order, examined: Examined, *, as_js
     """
     async with open_reader(settings) as ledger:
         now_s = await ledger.watermark() // 10**9
-        offer = quote_of(order, examined, network=settings.network, now_s=now_s)
         rate = await ledger.rate()
+        offer = quote_of(order, examined, network=settings.network, rate=rate, now_s=now_s)
         balance = await ledger.balance() if settings.operator_id else None
     show_quote(offer, as_json)
     rules = rules_of(offer, order.round_timeout_s)
@@ -41,6 +41,7 @@ async def run_dry(settings: Settings, order: Order, examined: Examined, *, as_js
             rules=rules,
             hbar_per_hour=settings.hbar_per_hour,
             min_unit_tinybar=settings.min_unit_tinybar,
+            covers_fees=settings.cover_fees,
             balance=balance,
         )
     )
@@ -65,7 +66,7 @@ def _show(found: Estimate) -> None:
     )
     say(
         f"likely paid to trainers  {format_hbar(found.expected_paid)}, if they ask what this machine would: "
-        f"{format_hbar(found.expected_unit_price)} for the {found.unit_s:.3f} s of a work unit"
+        f"{format_hbar(found.expected_unit_price)} for the {found.unit_s:.3f} s of a work unit, with its fees"
     )
     say(f"likely coming back       {format_hbar(found.expected_back)}")
     at_worst = found.fees_of(Payer.CLIENT, Payer.CLIENT_AT_WORST)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from shoal import seal
 from shoal.client.prepare import Examined
-from shoal.core import costs, fees, limits
+from shoal.core import costs, fees, limits, pricing
 from shoal.core.codec import digest
 from shoal.core.costs import Line, Payer
 from shoal.core.fees import Rate
 from shoal.core.ids import ZERO_DIGEST
 from shoal.core.manifest import Blob, ChunkInfo, Manifest, Rules
-from shoal.core.money import TINYBAR_PER_HBAR, Tinybar
+from shoal.core.money import Tinybar
 from shoal.core.quote import Quote, confirm_every_of
 from shoal.learn import document
 from shoal.learn.preflight import preflight
@@ -102,12 +101,14 @@ def estimate(
     rules: Rules,
     hbar_per_hour: float,
     min_unit_tinybar: int,
+    covers_fees: bool,
     balance: Tinybar | None,
 ) -> Estimate:
     """Compute all costs; times a few training steps on this machine.
 
     Args:
         hbar_per_hour, min_unit_tinybar: what a trainer asks for its time, and at least for a work unit.
+        covers_fees: whether it asks for its fees as well.
         balance: of the account that will pay.
 
     Raises:
@@ -116,7 +117,9 @@ def estimate(
     plan, recipe = offer.plan, examined.recipe
     report = preflight(document.parse(examined.exported.document), recipe)
     unit_s = report.step_s * recipe.local_steps
-    asked = math.ceil(hbar_per_hour * TINYBAR_PER_HBAR * unit_s / 3600)
+    fees_per_unit = pricing.fees_per_unit(
+        rounds=plan.rounds, chunks=-(-plan.chunks // plan.seats), confirm_every=rules.confirm_every, rate=rate
+    )
     train, validation = (part.x.nbytes + part.y.nbytes for part in (examined.split.train, examined.split.validation))
     weights = len(examined.exported.weights)
     slot = seal.slot_bytes(weights)
@@ -129,7 +132,12 @@ def estimate(
             plan, manifest_bytes=len(manifest.to_bytes()) + costs.ENTRY_BYTES, confirm_every=rules.confirm_every
         ),
         unit_s=unit_s,
-        expected_unit_price=Tinybar(max(min_unit_tinybar, asked, 1)),
+        expected_unit_price=pricing.asked(
+            unit_s=unit_s,
+            hbar_per_hour=hbar_per_hour,
+            min_unit=min_unit_tinybar,
+            fees=fees_per_unit if covers_fees else 0,
+        ),
         upload_bytes=upload,
         stored_bytes=upload + (offer.units + plan.rounds + 1) * slot,
         balance=balance,

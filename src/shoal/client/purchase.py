@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,10 +20,11 @@ from shoal.client.estimate import rules_of
 from shoal.client.prepare import Examined, Prepared, Source
 from shoal.client.result import fetch_result, goal_of
 from shoal.client.session import home_of, own_way
-from shoal.core import calls
+from shoal.core import calls, pricing
+from shoal.core.fees import Rate
 from shoal.core.ids import task_id
 from shoal.core.money import Tinybar, format_hbar
-from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, quote
+from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, confirm_every_of, quote
 from shoal.core.task import Phase, State
 from shoal.errors import CallReverted, MarketError, NetworkError, UsageError
 from shoal.ports import LoggedEvent
@@ -35,6 +36,8 @@ DEFAULT_TRAINERS = 4
 BOOTSTRAP_TIMEOUT_S = 15.0
 TRAINERS_TIMEOUT_S = 5.0
 MIRROR_TIMEOUT_S = 60.0
+MOST_BUSY = 5.0
+"""Programs that want to run for each processor, beyond which no more time is given."""
 
 _WHY = {
     Phase.CANCELLED: "no trainer bid below your ceiling, or too few did: raise --budget, or try again later",
@@ -105,7 +108,8 @@ class Purchase:
             MarketError, UsageError: as `quote_of`.
         """
         now_s = await self._desk.ledger.watermark() // 10**9
-        return quote_of(self._order, self._examined, network=self._desk.settings.network, now_s=now_s)
+        rate = await self._desk.ledger.rate()
+        return quote_of(self._order, self._examined, network=self._desk.settings.network, rate=rate, now_s=now_s)
 
     async def check(self, offer: Quote) -> bool:
         """Find out what would make the task fail before anything is spent; whether a trainer is in sight.
@@ -254,11 +258,12 @@ class Purchase:
         return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == ledger.account)
 
 
-def quote_of(order: Order, examined: Examined, *, network: str, now_s: int) -> Quote:
+def quote_of(order: Order, examined: Examined, *, network: str, rate: Rate, now_s: int) -> Quote:
     """The worst case of an order; nobody needs to be asked for it.
 
     Args:
         network: timing is shorter on a local one.
+        rate: what HBAR is worth; trainers ask for their fees, which are in dollars.
         now_s: consensus time.
 
     Raises:
@@ -268,14 +273,24 @@ def quote_of(order: Order, examined: Examined, *, network: str, now_s: int) -> Q
     trainers = order.trainers or examined.recipe.trainers or DEFAULT_TRAINERS
     chunks = order.chunks or max(trainers, prepare.fewest_chunks(examined.split.train))
     rounds = order.rounds or examined.recipe.rounds
-    timing = LOCAL_TIMING if network == "devnet" else Timing()
+    timing = _local_timing() if network == "devnet" else Timing()
     try:
-        return quote(chunks=chunks, rounds=rounds, trainers=trainers, budget=order.budget, timing=timing, now_s=now_s)
+        return quote(
+            chunks=chunks,
+            rounds=rounds,
+            trainers=trainers,
+            budget=order.budget,
+            trainer_fees=pricing.fees_per_unit(
+                rounds=rounds, chunks=-(-chunks // trainers), confirm_every=confirm_every_of(rounds), rate=rate
+            ),
+            timing=timing,
+            now_s=now_s,
+        )
     except BudgetTooSmall as error:
         raise MarketError(
             f"a budget of {format_hbar(order.budget or 0)} is too small for {chunks} chunks x {rounds} rounds",
             code="SHOAL-T01",
-            hint=f"at least {format_hbar(error.needed)}; trainers like about 0.05 ℏ for each chunk and round",
+            hint=f"at least {format_hbar(error.needed)}; `shoal train --dry-run` tells what trainers will ask",
             money="nothing was spent",
         ) from error
     except ValueError as error:
@@ -285,6 +300,13 @@ def quote_of(order: Order, examined: Examined, *, network: str, now_s: int) -> Q
             hint="no more trainers than chunks, at most 256; many rounds of many chunks are several tasks",
             money="nothing was spent",
         ) from error
+
+
+def _local_timing() -> Timing:
+    """On one machine the trainers share its processors with each other and with whatever else runs there: to look at a
+    model takes them longer then, and they have to bid in time."""
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return replace(LOCAL_TIMING, bid_s=round(LOCAL_TIMING.bid_s * min(max(busy, 1.0), MOST_BUSY)))
 
 
 def check_writable(out: Path) -> None:

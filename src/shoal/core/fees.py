@@ -48,7 +48,7 @@ GAS: Mapping[str, int] = MappingProxyType(
         "drawJury": 259_802,
         "judge": 41_076,
         "resolve": 164_527,
-        "settle": 70_715,
+        "settle": 87_815,
         "claim": 99_195,
         "claimAudits": 100_141,
         "expire": 53_913,

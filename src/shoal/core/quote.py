@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from shoal.core import costs, fees, limits
 from shoal.core.calls import Plan
-from shoal.core.money import Tinybar
+from shoal.core.money import ZERO, Tinybar
 
 AGGREGATE_SHARE = 10
 """An aggregate is paid like one tenth of a work unit's ceiling: it costs bandwidth, little computing."""
 DEFAULT_UNIT_TINYBAR = Tinybar(5_000_000)
-"""The ceiling of a work unit when no budget is given: 0.05 HBAR."""
+"""The ceiling of a work unit when no budget is given: 0.05 HBAR, and `FEE_ROOM` times a trainer's fees."""
+FEE_ROOM = 2
 SEAT_STAKE = Tinybar(100_000_000)
 COMPENSATION = Tinybar(100_000)
 NO_SHOW_PENALTY = Tinybar(10_000_000)
@@ -63,6 +64,7 @@ def quote(
     rounds: int,
     trainers: int,
     budget: Tinybar | None,
+    trainer_fees: Tinybar = ZERO,
     timing: Timing,
     now_s: int,
     min_trainers: int | None = None,
@@ -71,6 +73,7 @@ def quote(
 
     Args:
         budget: all that may ever be spent on trainers; the ceiling of a work unit follows from it.
+        trainer_fees: what the ledger charges a trainer for each work unit, which it will ask for.
         now_s: consensus time; every deadline is absolute.
 
     Raises:
@@ -84,7 +87,7 @@ def quote(
     if rounds * (held + 1) + trainers > limits.AUTHOR_ENTRIES or rounds * (2 * chunks + trainers) > limits.SLOTS:
         raise TooLarge(f"{chunks} chunks x {rounds} rounds are more than one task can hold")
     if budget is None:
-        unit_price = int(DEFAULT_UNIT_TINYBAR)
+        unit_price = DEFAULT_UNIT_TINYBAR + FEE_ROOM * trainer_fees
         aggregate_price = unit_price // AGGREGATE_SHARE
     else:
         unit_price = int(budget) * AGGREGATE_SHARE // (units * AGGREGATE_SHARE + rounds)

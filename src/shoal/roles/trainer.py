@@ -6,7 +6,6 @@ The contract's events are the list of record; gossip only makes a new task known
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import trio
 
-from shoal.core import calls, limits
+from shoal.core import calls, limits, pricing
 from shoal.core.auction import Award, Bid
 from shoal.core.codec import CodecError, decode, encode
 from shoal.core.entries import Place, make_bid_commitment
@@ -25,7 +24,7 @@ from shoal.core.events import Accepted, TaskCreated
 from shoal.core.ids import Address, TaskId, short
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
-from shoal.core.money import TINYBAR_PER_HBAR, Tinybar, format_hbar
+from shoal.core.money import ZERO, Tinybar, format_hbar
 from shoal.core.task import SECOND_NS, Phase, State
 from shoal.errors import CallReverted, LedgerError, MarketError, NetworkError, ShoalError
 from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Transfer
@@ -75,6 +74,8 @@ class Offer:
     """Deposited at registration; every seat locks part of it."""
     max_penalty_tinybar: int
     """Most that a no-show may cost; a task that asks for more is left alone."""
+    covers_fees: bool = True
+    """Whether a bid also asks for what Hedera will charge."""
 
 
 class Trainer:
@@ -342,7 +343,8 @@ class Trainer:
             report = await engine.preflight(timeout_s=PREFLIGHT_TIMEOUT_S)
             unit_s = float(report["step_s"]) * int(manifest.recipe["local_steps"])
             fit = int(manifest.rules.round_timeout_s / (unit_s * HASTE))
-            units, price = min(self._offer.max_chunks, plan.chunks, fit), self._price(unit_s)
+            units = min(self._offer.max_chunks, plan.chunks, fit)
+            price = await self._price(unit_s, plan, manifest)
             if units < 1 or price > plan.max_unit_price:
                 what = "pays too little" if units else "leaves too little time for a round"
                 log.info("task %s %s", short(task), what)
@@ -391,9 +393,20 @@ class Trainer:
                 lambda t: t.log.seat_of(me) is not None or t.log.now_ns > late_ns, timeout_s=ACCEPT_PATIENCE_S
             )
 
-    def _price(self, unit_s: float) -> Tinybar:
-        asked = math.ceil(self._offer.hbar_per_hour * TINYBAR_PER_HBAR * unit_s / 3600)
-        return Tinybar(max(self._offer.min_unit_tinybar, asked, 1))
+    async def _price(self, unit_s: float, plan: calls.Plan, manifest: Manifest) -> Tinybar:
+        """For its time, and for Hedera's fees, which it pays itself whether the task is large or small."""
+        fees = ZERO
+        if self._offer.covers_fees:
+            fees = pricing.fees_per_unit(
+                rounds=plan.rounds,
+                chunks=-(-plan.chunks // plan.seats),
+                confirm_every=manifest.rules.confirm_every,
+                rate=await self._ledger.rate(),
+            )
+        offer = self._offer
+        return pricing.asked(
+            unit_s=unit_s, hbar_per_hour=offer.hbar_per_hour, min_unit=offer.min_unit_tinybar, fees=fees
+        )
 
     async def _open_bid(self, tasklog: TaskLog, bid: Bid) -> None:
         """Show the bid to the client, again and again until it says that it has it."""

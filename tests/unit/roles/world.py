@@ -53,7 +53,7 @@ TOPIC = 7
 STAKE = Tinybar(1_000_000)
 PRICE = Tinybar(9_000)
 """What the puppets' client awards."""
-OFFER = Offer(1.0, 1_000, 8, int(STAKE), max_penalty_tinybar=50_000)
+OFFER = Offer(1.0, 1_000, 8, int(STAKE), max_penalty_tinybar=50_000, covers_fees=False)
 PREFIX = "tasks/x"
 ROUND_TIMEOUT_S, AGGREGATE_TIMEOUT_S = 20, 10
 
