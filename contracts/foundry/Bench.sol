@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {MarketTypes} from "../MarketTypes.sol";
-import {TrainingMarket} from "../TrainingMarket.sol";
 import {Cheats} from "./Cheats.sol";
+import {Market} from "./Market.sol";
 import {Merkle} from "./Merkle.sol";
 
 /// @title A deployed market, and how tests and handlers call it: what changes with its interface is here alone.
@@ -16,10 +16,11 @@ abstract contract Bench is Cheats, MarketTypes {
         uint64 logPosition;
         uint32 units;
         uint32 aggregates;
+        uint32 audits;
         bytes32 root;
     }
 
-    /// @dev What a leaf of the credits says.
+    /// @dev What a leaf of the credits says of a trainer.
     struct Credit {
         address trainer;
         uint32 units;
@@ -27,16 +28,42 @@ abstract contract Bench is Cheats, MarketTypes {
         bool noShow;
     }
 
+    /// @dev What a leaf of the credits says of a validator.
+    struct AuditCredit {
+        address validator;
+        uint32 audits;
+    }
+
     uint64 internal constant START = 1_800_000_000;
     bytes32 internal constant KEY = "signing key";
     bytes32 internal constant RECIPIENT = "recipient";
 
-    TrainingMarket public market;
+    uint64 internal constant UNBONDING = 100;
+    uint64 internal constant VALIDATOR_STAKE = 1_600;
+    /// @dev Stands for Hedera's random system contract (HIP-351): answers keccak256(block.timestamp).
+    address internal constant PRNG = address(0x169);
+    bytes internal constant PRNG_CODE = hex"425f5260205f205f5260205ff3";
+
+    Market public market;
 
     function _deploy() internal {
         vm.warp(START);
         vm.deal(address(this), 1);
-        market = new TrainingMarket{value: 1}();
+        market = Market(_construct(1, UNBONDING, VALIDATOR_STAKE));
+        vm.etch(PRNG, PRNG_CODE);
+    }
+
+    /// @dev The market's constructor, or what it answers if it refuses.
+    function _construct(uint256 value, uint64 unbonding, uint64 validatorStake) internal returns (address made) {
+        bytes memory code = vm.getCode("TrainingMarket.sol:TrainingMarket");
+        code = bytes.concat(code, abi.encode(unbonding, validatorStake));
+        assembly {
+            made := create(value, add(code, 32), mload(code))
+            if iszero(made) {
+                returndatacopy(0, 0, returndatasize())
+                revert(0, returndatasize())
+            }
+        }
     }
 
     // ------------------------------------------------------------------ calls
@@ -72,33 +99,57 @@ abstract contract Bench is Cheats, MarketTypes {
     }
 
     function _registerCall() internal pure returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.register, (KEY, RECIPIENT));
+        return abi.encodeCall(Market.register, (KEY, RECIPIENT));
     }
 
     function _createCall(bytes32 manifest, Plan memory plan) internal pure returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.createTask, (manifest, 7, KEY, RECIPIENT, plan));
+        return abi.encodeCall(Market.createTask, (manifest, 7, KEY, RECIPIENT, plan));
     }
 
     function _checkpointCall(Offer memory o) internal pure returns (bytes memory) {
         return abi.encodeCall(
-            TrainingMarket.confirmCheckpoint, (o.task, o.round, o.hash, o.units, o.aggregates, o.root)
+            Market.confirmCheckpoint, (o.task, o.round, o.hash, o.units, o.aggregates, o.audits, o.root)
         );
     }
 
     function _publishCall(Offer memory o) internal pure returns (bytes memory) {
         return abi.encodeCall(
-            TrainingMarket.publishResult, (o.task, o.hash, o.logPosition, o.round, o.units, o.aggregates, o.root)
+            Market.publishResult, (o.task, o.hash, o.logPosition, o.round, o.units, o.aggregates, o.audits, o.root)
         );
     }
 
     function _confirmCall(Offer memory o) internal pure returns (bytes memory) {
         return abi.encodeCall(
-            TrainingMarket.confirmResult, (o.task, o.hash, o.logPosition, o.round, o.units, o.aggregates, o.root)
+            Market.confirmResult, (o.task, o.hash, o.logPosition, o.round, o.units, o.aggregates, o.audits, o.root)
         );
     }
 
+    function _replacement(Offer memory o) internal pure returns (Result memory) {
+        return Result(o.logPosition, o.round, o.units, o.aggregates, o.audits, o.hash, o.root);
+    }
+
+    function _accuseCall(bytes32 task, address trainer) internal pure returns (bytes memory) {
+        return abi.encodeCall(Market.accuse, (task, trainer, "evidence"));
+    }
+
+    function _challengeCall(Offer memory o) internal pure returns (bytes memory) {
+        return abi.encodeCall(Market.challengeResult, (o.task, _replacement(o)));
+    }
+
+    function _appealCall(Offer memory o) internal pure returns (bytes memory) {
+        return abi.encodeCall(Market.appeal, (o.task, _replacement(o)));
+    }
+
+    function _joinCall() internal pure returns (bytes memory) {
+        return abi.encodeCall(Market.joinValidators, ());
+    }
+
+    function _leaveCall() internal pure returns (bytes memory) {
+        return abi.encodeCall(Market.leaveValidators, ());
+    }
+
     function _claimCall(bytes32 task, Credit memory c, bytes32[] memory proof) internal pure returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.claim, (task, c.trainer, c.units, c.aggregates, c.noShow, proof));
+        return abi.encodeCall(Market.claim, (task, c.trainer, c.units, c.aggregates, c.noShow, proof));
     }
 
     // ------------------------------------------------------------------ what people compute off chain
@@ -108,11 +159,13 @@ abstract contract Bench is Cheats, MarketTypes {
     }
 
     function _checkpointProposal(Offer memory o) internal pure returns (bytes32) {
-        return keccak256(abi.encode(o.task, o.round, o.hash, o.units, o.aggregates, o.root));
+        return keccak256(abi.encode(o.task, o.round, o.hash, o.units, o.aggregates, o.audits, o.root));
     }
 
     function _resultProposal(Offer memory o) internal pure returns (bytes32) {
-        return keccak256(abi.encode(o.task, o.hash, o.logPosition, o.round, o.units, o.aggregates, o.root));
+        return keccak256(
+            abi.encode(o.task, o.hash, o.logPosition, o.round, o.units, o.aggregates, o.audits, o.root)
+        );
     }
 
     function _awardLeaf(bytes32 task, address trainer, uint32 units, uint16 rank) internal pure returns (bytes32) {
@@ -123,23 +176,40 @@ abstract contract Bench is Cheats, MarketTypes {
         return Merkle.leaf(abi.encode(task, c.trainer, c.units, c.aggregates, c.noShow));
     }
 
-    function _creditLeaves(bytes32 task, Credit[] memory credits) internal pure returns (bytes32[] memory leaves) {
-        leaves = new bytes32[](credits.length);
+    /// @dev The leaves of the trainers, then those of the validators.
+    function _creditLeaves(bytes32 task, Credit[] memory credits, AuditCredit[] memory audits)
+        internal
+        pure
+        returns (bytes32[] memory leaves)
+    {
+        leaves = new bytes32[](credits.length + audits.length);
         for (uint256 i = 0; i < credits.length; ++i) leaves[i] = _creditLeaf(task, credits[i]);
+        for (uint256 i = 0; i < audits.length; ++i) {
+            leaves[credits.length + i] = Merkle.leaf(abi.encode(task, audits[i].validator, audits[i].audits));
+        }
     }
 
     function _escrowOf(Plan memory plan) internal pure returns (uint256) {
-        return uint256(plan.chunks) * plan.rounds * plan.maxUnitPrice + uint256(plan.rounds) * plan.aggregatePrice;
+        return uint256(plan.chunks) * plan.rounds * plan.maxUnitPrice + uint256(plan.rounds) * plan.aggregatePrice
+            + uint256(plan.audits) * plan.auditPrice;
+    }
+
+    function _toFinder(Plan memory plan, uint256 lost) internal pure returns (uint256) {
+        return lost * plan.finderShare / 10_000;
     }
 
     // ------------------------------------------------------------------ what the market says
 
-    function _account(address who) internal view returns (Account memory a) {
-        (, a.signingKey, a.recipient, a.stake, a.locked, a.balance) = market.getAccount(who);
+    function _account(address who) internal view returns (Account memory) {
+        return market.getAccount(who);
     }
 
-    function _seat(bytes32 task, address who) internal view returns (Seat memory s) {
-        (s.accepted, s.ready, s.closed, s.units, s.rank) = market.getSeat(task, who);
+    function _seat(bytes32 task, address who) internal view returns (Seat memory) {
+        return market.getSeat(task, who);
+    }
+
+    function _validator(address who) internal view returns (Validator memory validator) {
+        (validator,) = market.getValidator(who);
     }
 
     function _owed() internal view returns (uint256) {
@@ -152,7 +222,7 @@ abstract contract Bench is Cheats, MarketTypes {
         r = task.result;
         if (r.result == 0) {
             Progress memory p = task.progress;
-            r = Result(0, p.round, p.units, p.aggregates, p.checkpoint, p.creditsRoot);
+            r = Result(0, p.round, p.units, p.aggregates, p.audits, p.checkpoint, p.creditsRoot);
         }
     }
 }

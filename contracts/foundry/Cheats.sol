@@ -10,6 +10,11 @@ interface Vm {
     }
 
     function warp(uint256 time) external;
+    function getCode(string calldata artefact) external view returns (bytes memory);
+    function readFile(string calldata path) external view returns (string memory);
+    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
+    function parseBytes(string calldata text) external pure returns (bytes memory);
+    function etch(address account, bytes calldata code) external;
     function deal(address account, uint256 balance) external;
     function prank(address sender, address origin) external;
     function assertEq(uint256 left, uint256 right, string calldata what) external pure;

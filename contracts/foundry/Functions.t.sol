@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
-import {TrainingMarket} from "../TrainingMarket.sol";
 import {Vm} from "./Cheats.sol";
+import {Market} from "./Market.sol";
 import {Merkle} from "./Merkle.sol";
 import {Scene} from "./Scene.sol";
 
@@ -24,6 +24,14 @@ contract FunctionsTest is Scene {
         return _account(who).stake - _account(who).locked;
     }
 
+    /// @dev What forge compiles for these tests is what compile.mjs wrote into the package.
+    function test_theCodeTestedIsTheCodeDeployed() external view {
+        string memory artefact = vm.readFile("../src/shoal/contracts/TrainingMarket.json");
+        bytes memory deployed = vm.parseBytes(string.concat("0x", vm.parseJsonString(artefact, ".bytecode")));
+        bytes memory tested = vm.getCode("TrainingMarket.sol:TrainingMarket");
+        vm.assertTrue(keccak256(tested) == keccak256(deployed), "another code is tested than deployed");
+    }
+
     // ------------------------------------------------------------------ trees
 
     function testFuzz_proofsVerify(bytes32[] memory leaves, uint256 which, bytes32 other) external pure {
@@ -37,22 +45,46 @@ contract FunctionsTest is Scene {
 
     // ------------------------------------------------------------------ accounts
 
-    function testFuzz_stakeComesAndGoes(uint256 first, uint256 second, uint256 back) external {
+    function testFuzz_stakeComesAndGoes(uint256 first, uint256 second, uint256 back, uint64 wait) external {
         first = _within(first, 0, FUNDS / 2);
         second = _within(second, 1, FUNDS / 2);
         back = _within(back, 1, first + second);
         _doAndTell(stranger, first, _registerCall(), Registered.selector, abi.encode(KEY, RECIPIENT, first));
-        bytes memory deposit = abi.encodeCall(TrainingMarket.depositStake, ());
+        bytes memory deposit = abi.encodeCall(Market.depositStake, ());
         _doAndTell(stranger, second, deposit, StakeDeposited.selector, abi.encode(second));
         vm.assertEq(_account(stranger).stake, first + second, "stake");
-        bytes memory unstake = abi.encodeCall(TrainingMarket.unstake, (uint64(back)));
-        _doAndTell(stranger, 0, unstake, Unstaked.selector, abi.encode(back));
+        bytes memory request = abi.encodeCall(Market.requestUnstake, (uint64(back)));
+        bytes memory told = abi.encode(back, START + UNBONDING);
+        _doAndTell(stranger, 0, request, UnstakeRequested.selector, told);
         vm.assertEq(_account(stranger).stake, first + second - back, "stake left");
+        vm.assertEq(_account(stranger).unbonding, back, "unbonding");
+        vm.warp(START + UNBONDING + wait % 1_000);
+        bytes memory complete = abi.encodeCall(Market.completeUnstake, ());
+        _doAndTell(stranger, 0, complete, Unstaked.selector, abi.encode(back));
         vm.assertEq(_account(stranger).balance, back, "balance");
-        bytes memory withdraw = abi.encodeCall(TrainingMarket.withdraw, ());
+        vm.assertEq(_account(stranger).unbonding, 0, "unbonding");
+        bytes memory withdraw = abi.encodeCall(Market.withdraw, ());
         _doAndTell(stranger, 0, withdraw, Withdrawn.selector, abi.encode(back));
+        vm.assertEq(_account(stranger).balance, 0, "balance");
         vm.assertEq(stranger.balance, FUNDS - first - second + back, "purse");
         vm.assertEq(_owed(), first + second - back, "what is owed");
+    }
+
+    /// @dev A further request begins the time anew, for all of it.
+    function testFuzz_unstakingTwice(uint64 first, uint64 second, uint64 wait) external {
+        (first, second, wait) = (1 + first % 1_000, 1 + second % 1_000, wait % UNBONDING);
+        _do(stranger, 2_000, _registerCall());
+        _do(stranger, abi.encodeCall(Market.requestUnstake, (first)));
+        vm.warp(START + wait);
+        _do(stranger, abi.encodeCall(Market.requestUnstake, (second)));
+        uint64 from = START + wait + UNBONDING;
+        vm.warp(from - 1);
+        bytes memory complete = abi.encodeCall(Market.completeUnstake, ());
+        _refused(stranger, complete, abi.encodeWithSelector(TooEarly.selector, from, from - 1));
+        bytes memory cancel = abi.encodeCall(Market.cancelUnstake, ());
+        _doAndTell(stranger, 0, cancel, UnstakeCancelled.selector, abi.encode(first + second));
+        vm.assertEq(_account(stranger).stake, 2_000, "stake");
+        vm.assertEq(_account(stranger).unbonding, 0, "unbonding");
     }
 
     // ------------------------------------------------------------------ escrow
@@ -63,6 +95,7 @@ contract FunctionsTest is Scene {
         p.chunks = uint32(_within(_more(seed, 1), 4, 100_000));
         p.maxUnitPrice = uint64(_within(_more(seed, 2), 0, 10 ** 9));
         p.aggregatePrice = uint64(_within(_more(seed, 3), 0, 10 ** 12));
+        p.audits = uint32(_within(_more(seed, 4), 0, 2 ** 31 - 1));
         p.compensation = 0;
     }
 
@@ -74,7 +107,7 @@ contract FunctionsTest is Scene {
         _refused(client, escrow + 1, call, abi.encodeWithSelector(WrongEscrow.selector, escrow, escrow + 1));
         bytes memory told = abi.encode(uint64(7), MANIFEST, KEY, RECIPIENT, plan, escrow);
         _doAndTell(client, escrow, call, TaskCreated.selector, told);
-        Task memory t = market.getTask(task);
+        Task memory t = _task();
         vm.assertTrue(t.client == client && t.topic == 7 && t.phase == Phase.Created, "the task is another one");
         vm.assertTrue(keccak256(abi.encode(t.plan)) == keccak256(abi.encode(plan)), "the plan is another one");
         vm.assertTrue(t.escrow == escrow && t.reserved == escrow, "the escrow is not held");
@@ -87,7 +120,7 @@ contract FunctionsTest is Scene {
         _awarded(0);
         who %= PRIMARIES;
         bytes32[] memory proof = Merkle.proof(_awardLeaves(), who);
-        bytes memory call = abi.encodeCall(TrainingMarket.accept, (task, units, rank, proof));
+        bytes memory call = abi.encodeCall(Market.accept, (task, units, rank, proof));
         if (units != UNITS_EACH || rank != 0) {
             _refused(trainers[who], call, abi.encodeWithSelector(BadProof.selector, task, trainers[who]));
         }
@@ -97,7 +130,7 @@ contract FunctionsTest is Scene {
         Seat memory seat = _seat(task, trainers[who]);
         vm.assertTrue(seat.accepted && !seat.ready && !seat.closed, "the seat");
         vm.assertTrue(seat.units == UNITS_EACH && seat.rank == 0, "the place");
-        vm.assertEq(market.getTask(task).primariesAccepted, 1, "a primary is counted");
+        vm.assertEq(_task().primariesAccepted, 1, "a primary is counted");
     }
 
     /// @dev As many standbys as there are vacancies, in the order of their ranks or not.
@@ -113,7 +146,7 @@ contract FunctionsTest is Scene {
         }
         _do(trainers[firstFirst ? 3 : 4], _acceptCall(firstFirst ? 3 : 4));
         _do(trainers[firstFirst ? 4 : 3], _acceptCall(firstFirst ? 4 : 3));
-        vm.assertEq(market.getTask(task).accepted, primaries + 2, "seats taken");
+        vm.assertEq(_task().accepted, primaries + 2, "seats taken");
     }
 
     // ------------------------------------------------------------------ votes
@@ -127,14 +160,14 @@ contract FunctionsTest is Scene {
         _doAndTell(client, 0, _startCall(), Started.selector, told);
         Offer memory o = _offer();
         for (uint256 votes = 1; votes <= accepting / 2 + 1; ++votes) {
-            vm.assertTrue(market.getTask(task).progress.round == 0 && _phase() == Phase.Running, "too few confirmed");
+            vm.assertTrue(_task().progress.round == 0 && _phase() == Phase.Running, "too few confirmed");
             address voter = clientVotes && votes == 1 ? client : trainers[votes];
             if (voter == address(trainers[accepting])) voter = trainers[0];
             _do(voter, checkpoint ? _checkpointCall(o) : votes == 1 ? _publishCall(o) : _confirmCall(o));
             bytes32 id = checkpoint ? _checkpointProposal(o) : _resultProposal(o);
             vm.assertEq(market.votesFor(task, id), votes, "votes");
         }
-        vm.assertTrue(checkpoint ? market.getTask(task).progress.round == 3 : _phase() == Phase.Settling, "no quorum");
+        vm.assertTrue(checkpoint ? _task().progress.round == 3 : _phase() == Phase.Settling, "no quorum");
     }
 
     /// @dev A quorum for an earlier round comes too late to change anything.
@@ -148,10 +181,11 @@ contract FunctionsTest is Scene {
             _do(trainers[0], _checkpointCall(o));
             _do(trainers[1], _checkpointCall(o));
         }
-        Progress memory p = market.getTask(task).progress;
+        Progress memory p = _task().progress;
         vm.assertEq(p.round, first > second ? first : second, "round");
         vm.assertTrue(p.checkpoint == (second > first ? bytes32("two") : bytes32("one")), "checkpoint");
-        vm.assertTrue(p.units == o.units && p.aggregates == o.aggregates && p.creditsRoot == o.root, "credits");
+        vm.assertTrue(p.units == o.units && p.aggregates == o.aggregates && p.audits == o.audits, "counts");
+        vm.assertTrue(p.creditsRoot == o.root, "credits");
     }
 
     // ------------------------------------------------------------------ ends
@@ -174,21 +208,22 @@ contract FunctionsTest is Scene {
         _do(client, _startCall());
         _do(trainers[0], _publishCall(_offer()));
         _do(client, _confirmCall(_offer()));
-        vm.warp(market.getTask(task).settleAfter);
+        vm.warp(_task().settleAfter);
         uint256 owed = _offer().units * price + uint256(_offer().aggregates) * plan.aggregatePrice;
+        owed += uint256(_offer().audits) * plan.auditPrice;
         bytes memory told = abi.encode(owed, _escrowOf(plan) - owed);
         _doAndTell(stranger, 0, _settleCall(), Settled.selector, told);
         for (uint256 i = 0; i < 3; ++i) _claimAndTell(i, price);
         uint256 penalty = noShow ? plan.noShowPenalty : 0;
         vm.assertEq(_account(client).balance, _escrowOf(plan) - owed + penalty, "the client's share");
-        vm.assertEq(market.getTask(task).reserved, 0, "all is paid");
+        vm.assertEq(_task().reserved, _offer().audits * plan.auditPrice, "all but the audits is paid");
     }
 
     function _claimAndTell(uint256 i, uint256 price) private {
         Credit memory c = credits[i];
         uint256 paid = c.units * price + uint256(c.aggregates) * plan.aggregatePrice;
         uint256 penalty = c.noShow ? plan.noShowPenalty : 0;
-        bytes memory told = abi.encode(c.units, c.aggregates, paid, plan.stakePerSeat - penalty, penalty);
+        bytes memory told = abi.encode(c.units, c.aggregates, paid, plan.stakePerSeat - penalty, penalty, 0, 0);
         _doAndTell(stranger, 0, _claimCall(i), Claimed.selector, told);
         vm.assertEq(_account(trainers[i]).balance, paid, "a trainer's pay");
         vm.assertEq(_free(trainers[i]), plan.stakePerSeat - penalty, "a trainer's stake");
@@ -214,7 +249,7 @@ contract FunctionsTest is Scene {
             vm.assertEq(_account(trainers[i]).balance, compensation, "a trainer's compensation");
             vm.assertEq(_free(trainers[i]), plan.stakePerSeat, "a trainer's stake");
         }
-        vm.assertEq(market.getTask(task).reserved, 0, "all is paid");
+        vm.assertEq(_task().reserved, 0, "all is paid");
     }
 
     function _expireAndTell(ExpiryReason reason, uint256 refunded, uint256 compensation) private {
@@ -247,15 +282,16 @@ contract FunctionsTest is Scene {
 
     function test_expireWithoutProgress() external {
         _running();
-        vm.warp(plan.endBy + 1);
+        vm.warp(plan.endBy + plan.disputeTime + 1);
         _expireAndTell(ExpiryReason.NoProgress, _escrowOf(plan), 0);
         _releaseAll(3, 0);
     }
 
     function test_expireOnProgress() external {
         _progressed();
-        vm.warp(plan.endBy + 1);
+        vm.warp(plan.endBy + plan.disputeTime + 1);
         uint256 owed = uint256(_offer().units) * UNIT_PRICE + uint256(_offer().aggregates) * plan.aggregatePrice;
+        owed += uint256(_offer().audits) * plan.auditPrice;
         bytes memory told = abi.encode(owed, _escrowOf(plan) - owed);
         _doAndTell(stranger, 0, _expireCall(), Settled.selector, told);
         for (uint256 i = 0; i < 3; ++i) _claimAndTell(i, UNIT_PRICE);
@@ -266,9 +302,10 @@ contract FunctionsTest is Scene {
         claims = _within(claims, 0, 3);
         _settled();
         for (uint256 i = 0; i < claims; ++i) _do(stranger, _claimCall(i));
-        vm.warp(market.getTask(task).claimUntil + 1);
+        vm.warp(_task().claimUntil + 1);
         uint256 each = uint256(UNITS_EACH) * UNIT_PRICE + plan.aggregatePrice;
-        bytes memory told = abi.encode(uint8(ExpiryReason.ClaimsLapsed), each * (3 - claims), 0);
+        uint256 unclaimed = each * (3 - claims) + uint256(_offer().audits) * plan.auditPrice;
+        bytes memory told = abi.encode(uint8(ExpiryReason.ClaimsLapsed), unclaimed, 0);
         _doAndTell(stranger, 0, _expireCall(), Expired.selector, told);
         vm.assertEq(_account(client).balance, _escrowOf(plan) - each * claims, "the client's share");
         for (uint256 i = claims; i < 3; ++i) _do(stranger, _releaseCall(trainers[i]));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {TrainingMarket} from "../TrainingMarket.sol";
 import {Guest} from "./Guest.sol";
+import {Market} from "./Market.sol";
 import {Merkle} from "./Merkle.sol";
 import {Scene} from "./Scene.sol";
 
@@ -10,40 +10,63 @@ import {Scene} from "./Scene.sol";
 contract RefusalsTest is Scene {
     bytes32 private constant NOWHERE = "nowhere";
 
-    function _wrongPhase() private view returns (bytes memory) {
-        return abi.encodeWithSelector(WrongPhase.selector, task, _phase());
-    }
-
-    function _tooEarly(uint64 notBefore) private view returns (bytes memory) {
-        return abi.encodeWithSelector(TooEarly.selector, notBefore, uint64(block.timestamp));
-    }
-
-    function _tooLate(uint64 until) private view returns (bytes memory) {
-        return abi.encodeWithSelector(TooLate.selector, until, uint64(block.timestamp));
-    }
-
-    function _zero(bytes32 argument) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(ZeroValue.selector, argument);
-    }
-
     // ------------------------------------------------------------------ accounts
 
-    function testFuzz_deploymentTellsTheUnitOfValue(uint256 value) external {
+    function construct(uint256 value, uint64 unbonding, uint64 validatorStake) external returns (address) {
+        return _construct(value, unbonding, validatorStake);
+    }
+
+    function testFuzz_deploymentTellsTheUnitOfValue(uint256 value, uint64 validatorStake) external {
         value = _within(value, 0, FUNDS);
         vm.deal(address(this), FUNDS);
-        try new TrainingMarket{value: value}() {
-            vm.assertLe(value, 1, "a market was deployed where value has another unit");
+        bytes memory expected;
+        if (value > 1) expected = abi.encodeWithSelector(NotTinybar.selector, value);
+        else if (validatorStake == 0) expected = _zero("validatorStake");
+        try this.construct(value, UNBONDING, validatorStake) returns (address made) {
+            vm.assertTrue(expected.length == 0, "a market was deployed that cannot work");
+            (uint64 unbonding, uint64 stake) = Market(made).settings();
+            vm.assertTrue(unbonding == UNBONDING && stake == validatorStake, "other settings");
         } catch (bytes memory why) {
-            vm.assertTrue(value > 1, "a deployment with a tinybar or none is refused");
-            vm.assertTrue(keccak256(why) == keccak256(abi.encodeWithSelector(NotTinybar.selector, value)), "why");
+            vm.assertTrue(keccak256(why) == keccak256(expected), "a deployment was refused with another error");
         }
+    }
+
+    function test_noFunction() external {
+        _refused(stranger, 1, "", abi.encodeWithSelector(NoFunction.selector));
+        _refused(stranger, abi.encodeWithSignature("nothing()"), "");
+    }
+
+    /// @dev Only the owner pauses, and nothing but the creation of tasks.
+    function test_pause() external {
+        bytes memory notOwner = abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", stranger);
+        _refused(stranger, abi.encodeCall(Market.pause, ()), notOwner);
+        _refused(stranger, abi.encodeCall(Market.unpause, ()), notOwner);
+        _register();
+        market.pause();
+        bytes memory paused = abi.encodeWithSignature("EnforcedPause()");
+        _refused(client, _escrowOf(plan), _createCall(MANIFEST, plan), paused);
+        _do(stranger, 5, _registerCall());
+        market.unpause();
+        _do(client, _escrowOf(plan), _createCall(MANIFEST, plan));
+        market.pause();
+        vm.warp(plan.bidUntil + 1);
+        _do(client, _awardCall(UNIT_PRICE, PRIMARIES));
+        for (uint256 i = 0; i < 3; ++i) _do(trainers[i], _acceptCall(i));
+        for (uint256 i = 0; i < 3; ++i) _do(trainers[i], _readyCall());
+        _do(client, _startCall());
+        _do(trainers[0], _publishCall(_offer()));
+        _do(trainers[1], _confirmCall(_offer()));
+        vm.warp(_task().settleAfter);
+        _do(stranger, _settleCall());
+        _do(stranger, _claimCall(0));
+        _do(trainers[0], abi.encodeCall(Market.withdraw, ()));
     }
 
     function test_register() external {
         _do(stranger, _registerCall());
         _refused(stranger, _registerCall(), abi.encodeWithSelector(AlreadyRegistered.selector, stranger));
-        bytes memory noKey = abi.encodeCall(TrainingMarket.register, (0, RECIPIENT));
-        bytes memory noRecipient = abi.encodeCall(TrainingMarket.register, (KEY, 0));
+        bytes memory noKey = abi.encodeCall(Market.register, (0, RECIPIENT));
+        bytes memory noRecipient = abi.encodeCall(Market.register, (KEY, 0));
         _refused(client, noKey, _zero("signingKey"));
         _refused(client, noRecipient, _zero("recipient"));
         uint256 tooMuch = uint256(type(uint64).max) + 1;
@@ -52,36 +75,55 @@ contract RefusalsTest is Scene {
     }
 
     function test_depositStake() external {
-        bytes memory call = abi.encodeCall(TrainingMarket.depositStake, ());
+        bytes memory call = abi.encodeCall(Market.depositStake, ());
         _refused(stranger, 1, call, abi.encodeWithSelector(NotRegistered.selector, stranger));
         _do(stranger, _registerCall());
         _refused(stranger, call, _zero("value"));
     }
 
     function test_unstake() external {
-        bytes memory call = abi.encodeCall(TrainingMarket.unstake, (6));
-        _refused(stranger, call, abi.encodeWithSelector(NotRegistered.selector, stranger));
-        _do(stranger, 5, _registerCall());
-        _refused(stranger, call, abi.encodeWithSelector(InsufficientStake.selector, 6, 5));
-        _refused(stranger, abi.encodeCall(TrainingMarket.unstake, (0)), _zero("amount"));
+        bytes memory request = abi.encodeCall(Market.requestUnstake, (6));
+        bytes memory cancel = abi.encodeCall(Market.cancelUnstake, ());
+        bytes memory complete = abi.encodeCall(Market.completeUnstake, ());
+        _refused(stranger, request, abi.encodeWithSelector(NotRegistered.selector, stranger));
+        _do(stranger, 10, _registerCall());
+        _refused(stranger, cancel, abi.encodeWithSelector(NothingToUnstake.selector, stranger));
+        _refused(stranger, complete, abi.encodeWithSelector(NothingToUnstake.selector, stranger));
+        _refused(stranger, abi.encodeCall(Market.requestUnstake, (0)), _zero("amount"));
+        _do(stranger, request);
+        _refused(stranger, request, abi.encodeWithSelector(InsufficientStake.selector, 6, 4));
+        vm.warp(START + UNBONDING - 1);
+        _refused(stranger, complete, _tooEarly(START + UNBONDING));
+        vm.warp(START + UNBONDING);
+        _do(stranger, complete);
+        _refused(stranger, complete, abi.encodeWithSelector(NothingToUnstake.selector, stranger));
+        vm.warp(START);
         _awarded(1);
-        bytes memory locked = abi.encodeCall(TrainingMarket.unstake, (1));
+        bytes memory locked = abi.encodeCall(Market.requestUnstake, (1));
         _refused(trainers[0], locked, abi.encodeWithSelector(InsufficientStake.selector, 1, 0));
+        _refused(validators[0], locked, abi.encodeWithSelector(InsufficientStake.selector, 1, 0));
     }
 
     function test_withdraw() external {
-        bytes memory call = abi.encodeCall(TrainingMarket.withdraw, ());
+        bytes memory call = abi.encodeCall(Market.withdraw, ());
         _refused(stranger, call, abi.encodeWithSelector(NothingToWithdraw.selector, stranger));
         Guest guest = new Guest();
         vm.deal(address(guest), 100);
-        _do(address(guest), 100, _registerCall());
-        _do(address(guest), abi.encodeCall(TrainingMarket.unstake, (100)));
+        address[2] memory both = [address(guest), stranger];
+        for (uint256 i = 0; i < 2; ++i) {
+            _do(both[i], 100, _registerCall());
+            _do(both[i], abi.encodeCall(Market.requestUnstake, (100)));
+        }
+        vm.warp(START + UNBONDING);
+        for (uint256 i = 0; i < 2; ++i) _do(both[i], abi.encodeCall(Market.completeUnstake, ()));
         guest.setRefuses(true);
         _refused(address(guest), call, abi.encodeWithSelector(WithdrawFailed.selector, address(guest), 100));
         vm.assertEq(_account(address(guest)).balance, 100, "a payment that fails stays in the balance");
         guest.setRefuses(false);
         _do(address(guest), call);
         vm.assertTrue(guest.payments() == 1 && !guest.gotIn(), "a payment was entered again");
+        _refused(address(guest), call, abi.encodeWithSelector(NothingToWithdraw.selector, address(guest)));
+        vm.assertEq(address(guest).balance, 100, "paid twice");
     }
 
     // ------------------------------------------------------------------ plans
@@ -144,10 +186,77 @@ contract RefusalsTest is Scene {
         _invalid("window", p);
     }
 
+    function test_planDisputes() external {
+        Plan memory p = _plainPlan();
+        p.auditPrice = 1;
+        _invalid("auditors", p);
+        p = _plainPlan();
+        p.audits = 1;
+        _invalid("auditors", p);
+        p = _plainPlan();
+        p.bond = 1;
+        _invalid("auditors", p);
+        p = _plainPlan();
+        p.slash = 1;
+        _invalid("auditors", p);
+        p = _plainPlan();
+        p.finderShare = 1;
+        _invalid("auditors", p);
+        p = _plainPlan();
+        p.disputeTime = 1;
+        _invalid("auditors", p);
+        p = _usualPlan();
+        p.auditors = 2;
+        _invalid("auditors", p);
+        p.auditors = 9;
+        _invalid("auditors", p);
+        p = _usualPlan();
+        p.auditPrice = 0;
+        _invalid("auditPrice", p);
+        p.auditPrice = VALIDATOR_STAKE / 16 + 1;
+        _invalid("auditPrice", p);
+        p = _usualPlan();
+        p.audits = 2 ** 31;
+        _invalid("audits", p);
+        p = _usualPlan();
+        p.bond = 3 * p.auditPrice - 1;
+        _invalid("bond", p);
+        p = _usualPlan();
+        p.slash = 0;
+        _invalid("slash", p);
+        p.slash = p.stakePerSeat + 1;
+        _invalid("slash", p);
+        p = _usualPlan();
+        p.finderShare = 10_001;
+        _invalid("finderShare", p);
+        p = _usualPlan();
+        p.disputeTime = 0;
+        _invalid("disputeTime", p);
+        p.disputeTime = 30 days + 1;
+        _invalid("disputeTime", p);
+    }
+
+    /// @dev What is just allowed.
+    function test_planBounds() external {
+        Plan memory p = _usualPlan();
+        p.auditors = 7;
+        p.auditPrice = VALIDATOR_STAKE / 16;
+        p.bond = 7 * p.auditPrice;
+        p.slash = p.noShowPenalty = p.stakePerSeat;
+        p.finderShare = 10_000;
+        p.disputeTime = p.window = 30 days;
+        p.seats = p.minTrainers = uint16(p.chunks);
+        p.compensation = uint64(_escrowOf(p) / p.seats);
+        p.endBy = START + 90 days;
+        p.bidUntil = START + 1;
+        _do(client, _escrowOf(p), _createCall(MANIFEST, p));
+        _do(client, _escrowOf(_plainPlan()), _createCall("another", _plainPlan()));
+    }
+
     function test_createTask() external {
         uint256 escrow = _escrowOf(plan);
         _refused(client, escrow, _createCall(0, plan), _zero("manifestHash"));
-        bytes memory noKey = abi.encodeCall(TrainingMarket.createTask, (MANIFEST, 7, 0, RECIPIENT, plan));
+        bytes memory noKey = abi.encodeCall(Market.createTask, (MANIFEST, 7, 0, RECIPIENT, plan));
         _refused(client, escrow, noKey, _zero("signingKey"));
         bytes memory call = _createCall(MANIFEST, plan);
         _refused(client, escrow - 1, call, abi.encodeWithSelector(WrongEscrow.selector, escrow, escrow - 1));
@@ -172,7 +281,7 @@ contract RefusalsTest is Scene {
         vm.warp(plan.awardUntil + 1);
         _refused(client, _awardCall(1, 2), _tooLate(plan.awardUntil));
         vm.warp(plan.awardUntil);
-        _refused(client, abi.encodeCall(TrainingMarket.award, (task, 0, 1, 2)), _zero("root"));
+        _refused(client, abi.encodeCall(Market.award, (task, 0, 1, 2)), _zero("root"));
         _refused(client, _awardCall(1_001, 2), abi.encodeWithSelector(PriceTooHigh.selector, 1_000, 1_001));
         _refused(client, _awardCall(1, 1), abi.encodeWithSelector(PrimariesOutOfRange.selector, 2, 4, 1));
         _refused(client, _awardCall(1, 5), abi.encodeWithSelector(PrimariesOutOfRange.selector, 2, 4, 5));
@@ -329,12 +438,14 @@ contract RefusalsTest is Scene {
         o.aggregates = plan.rounds + 1;
         _bothRefuse(o, abi.encodeWithSelector(OutOfBounds.selector, bytes32("aggregates"), 3, 4));
         o = _offer();
+        o.audits = plan.audits + 1;
+        _bothRefuse(o, abi.encodeWithSelector(OutOfBounds.selector, bytes32("audits"), 6, 7));
+        o = _offer();
         o.root = 0;
         _bothRefuse(o, _zero("creditsRoot"));
         o = _offer();
         o.hash = 0;
-        _refused(trainers[0], _checkpointCall(o), _zero("checkpoint"));
-        _refused(trainers[0], _publishCall(o), _zero("result"));
+        _bothRefuse(o, _zero("hash"));
         o = _offer();
         o.round = 0;
         _refused(trainers[0], _checkpointCall(o), _zero("round"));
@@ -361,7 +472,7 @@ contract RefusalsTest is Scene {
         _refused(stranger, _settleCall(), _wrongPhase());
         _do(trainers[0], _publishCall(_offer()));
         _do(trainers[1], _confirmCall(_offer()));
-        uint64 from = market.getTask(task).settleAfter;
+        uint64 from = _task().settleAfter;
         vm.assertEq(from, block.timestamp + plan.window, "the window begins with the quorum");
         vm.warp(from - 1);
         _refused(stranger, _settleCall(), _tooEarly(from));
@@ -374,7 +485,7 @@ contract RefusalsTest is Scene {
         _refused(stranger, _claimCall(0), abi.encodeWithSelector(UnknownTask.selector, task));
         _settling();
         _refused(stranger, _claimCall(0), _wrongPhase());
-        vm.warp(market.getTask(task).settleAfter);
+        vm.warp(_task().settleAfter);
         _do(stranger, _settleCall());
         Credit memory c = Credit(trainers[3], 0, 0, false);
         bytes memory unseated = abi.encodeWithSelector(NotAccepted.selector, task, trainers[3]);
@@ -389,19 +500,36 @@ contract RefusalsTest is Scene {
         _refused(stranger, _claimCall(task, c, proof), abi.encodeWithSelector(BadProof.selector, task, c.trainer));
     }
 
-    /// @dev The leaves promise one unit, or one aggregate, more than was confirmed: who comes last is refused.
-    function testFuzz_overpromise(bool unit) external {
+    /// @dev The leaves promise one more, of whatever, than was confirmed: who comes last is refused.
+    function testFuzz_overpromise(uint256 what) external {
         _running();
         Offer memory o = _offer();
-        if (unit) o.units -= 1;
-        else o.aggregates -= 1;
+        what %= 3;
+        if (what == 0) o.units -= 1;
+        else if (what == 1) o.aggregates -= 1;
+        else o.audits = 2;
         _do(trainers[0], _publishCall(o));
         _do(trainers[1], _confirmCall(o));
-        vm.warp(market.getTask(task).settleAfter);
+        _do(client, _requestCall());
+        vm.warp(block.timestamp + 1);
+        _do(stranger, _drawCall());
+        vm.warp(_task().settleAfter);
         _do(stranger, _settleCall());
         _do(stranger, _claimCall(2));
         _do(stranger, _claimCall(1));
-        _refused(stranger, _claimCall(0), abi.encodeWithSelector(CreditsExhausted.selector, task));
+        if (what < 2) _refused(stranger, _claimCall(0), abi.encodeWithSelector(CreditsExhausted.selector, task));
+        uint256 paid;
+        for (uint256 i = 0; i < validators.length; ++i) {
+            (bool ok, bytes memory why) = _try(stranger, 0, _claimAuditsCall(i));
+            if (ok) ++paid;
+            else if (what == 2 && paid == 2) _oneOf(why, NotAuditor.selector, CreditsExhausted.selector);
+            else vm.assertTrue(bytes4(why) == NotAuditor.selector, "an auditor is not paid");
+        }
+        vm.assertEq(paid, what == 2 ? 2 : 3, "audits paid");
+    }
+
+    function _oneOf(bytes memory why, bytes4 one, bytes4 other) private pure {
+        vm.assertTrue(bytes4(why) == one || bytes4(why) == other, "a call was refused with another error");
     }
 
     function test_expireCreated() external {
@@ -428,18 +556,18 @@ contract RefusalsTest is Scene {
 
     function test_expireRunning() external {
         _running();
-        vm.warp(plan.endBy);
-        _refused(stranger, _expireCall(), _tooEarly(plan.endBy + 1));
+        vm.warp(plan.endBy + plan.disputeTime);
+        _refused(stranger, _expireCall(), _tooEarly(plan.endBy + plan.disputeTime + 1));
     }
 
     function test_expireSettled() external {
         _settling();
         _refused(stranger, _expireCall(), _wrongPhase());
-        vm.warp(market.getTask(task).settleAfter);
+        vm.warp(_task().settleAfter);
         _do(stranger, _settleCall());
-        vm.warp(market.getTask(task).claimUntil);
+        vm.warp(_task().claimUntil);
         _refused(stranger, _expireCall(), abi.encodeWithSelector(AlreadySettled.selector, task));
-        vm.warp(market.getTask(task).claimUntil + 1);
+        vm.warp(_task().claimUntil + 1);
         _do(stranger, _expireCall());
         _refused(stranger, _expireCall(), abi.encodeWithSelector(AlreadyExpired.selector, task));
         _refused(stranger, _claimCall(0), _wrongPhase());
@@ -457,8 +585,19 @@ contract RefusalsTest is Scene {
         _refused(stranger, _releaseCall(trainers[0]), closed);
     }
 
+    /// @dev Without disputes a running task ends at once after its deadline.
+    function test_expireRunningWithoutDisputes() external {
+        plan = _plainPlan();
+        delete audits;
+        _running();
+        vm.warp(plan.endBy);
+        _refused(stranger, _expireCall(), _tooEarly(plan.endBy + 1));
+        vm.warp(plan.endBy + 1);
+        _do(stranger, _expireCall());
+    }
+
     function test_viewOfAnUnknownTask() external {
-        bytes memory call = abi.encodeCall(TrainingMarket.getTask, (NOWHERE));
+        bytes memory call = abi.encodeCall(Market.getTask, (NOWHERE));
         _refused(stranger, call, abi.encodeWithSelector(UnknownTask.selector, NOWHERE));
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {TrainingMarket} from "../TrainingMarket.sol";
 import {Bench} from "./Bench.sol";
+import {Market} from "./Market.sol";
 import {Merkle} from "./Merkle.sol";
 
 /// @title One task and its people, brought to any phase in one call: what the tests of single functions start from.
@@ -16,16 +16,22 @@ abstract contract Scene is Bench {
 
     address internal client = address(0xC1);
     address internal stranger = address(0xEE);
+    address[5] internal validators = [address(0xB0), address(0xB1), address(0xB2), address(0xB3), address(0xB4)];
     address[5] internal trainers = [address(0xA0), address(0xA1), address(0xA2), address(0xA3), address(0xA4)];
     bytes32 internal task;
     Plan internal plan;
     Credit[] internal credits;
+    AuditCredit[] internal audits;
 
     function setUp() public virtual {
         _deploy();
         vm.deal(client, FUNDS);
         vm.deal(stranger, FUNDS);
-        for (uint256 i = 0; i < trainers.length; ++i) vm.deal(trainers[i], FUNDS);
+        for (uint256 i = 0; i < 5; ++i) {
+            vm.deal(trainers[i], FUNDS);
+            vm.deal(validators[i], FUNDS);
+            audits.push(AuditCredit(validators[i], 1));
+        }
         task = _taskId(client, MANIFEST);
         plan = _usualPlan();
         for (uint256 i = 0; i < PRIMARIES; ++i) credits.push(Credit(trainers[i], UNITS_EACH, 1, false));
@@ -48,6 +54,21 @@ abstract contract Scene is Bench {
         p.startUntil = START + 500;
         p.endBy = START + 5_000;
         p.window = 60;
+        p.auditors = 3;
+        p.auditPrice = 100;
+        p.audits = 6;
+        p.bond = 500;
+        p.slash = 5_000;
+        p.finderShare = 2_500;
+        p.disputeTime = 600;
+    }
+
+    /// @dev A plan without audits and disputes.
+    function _plainPlan() internal pure returns (Plan memory p) {
+        p = _usualPlan();
+        p.auditors = 0;
+        p.auditPrice = p.bond = p.slash = 0;
+        p.audits = p.disputeTime = p.finderShare = 0;
     }
 
     /// @dev A plan for one trainer, whose word alone is a quorum.
@@ -69,40 +90,57 @@ abstract contract Scene is Bench {
     }
 
     function _awardCall(uint64 unitPrice, uint16 primaries) internal view returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.award, (task, Merkle.root(_awardLeaves()), unitPrice, primaries));
+        return abi.encodeCall(Market.award, (task, Merkle.root(_awardLeaves()), unitPrice, primaries));
     }
 
     function _acceptCall(uint256 i) internal view returns (bytes memory) {
         bytes32[] memory proof = Merkle.proof(_awardLeaves(), i);
-        return abi.encodeCall(TrainingMarket.accept, (task, UNITS_EACH, _rank(i), proof));
+        return abi.encodeCall(Market.accept, (task, UNITS_EACH, _rank(i), proof));
     }
 
     function _readyCall() internal view returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.ready, (task));
+        return abi.encodeCall(Market.ready, (task));
     }
 
     function _startCall() internal view returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.start, (task));
+        return abi.encodeCall(Market.start, (task));
     }
 
     function _cancelCall() internal view returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.cancel, (task));
+        return abi.encodeCall(Market.cancel, (task));
     }
 
     function _settleCall() internal view returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.settle, (task));
+        return abi.encodeCall(Market.settle, (task));
     }
 
     function _expireCall() internal view returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.expire, (task));
+        return abi.encodeCall(Market.expire, (task));
     }
 
     function _releaseCall(address trainer) internal view returns (bytes memory) {
-        return abi.encodeCall(TrainingMarket.release, (task, trainer));
+        return abi.encodeCall(Market.release, (task, trainer));
     }
 
     function _claimCall(uint256 i) internal view returns (bytes memory) {
-        return _claimCall(task, credits[i], Merkle.proof(_creditLeaves(task, credits), i));
+        return _claimCall(task, credits[i], Merkle.proof(_leaves(), i));
+    }
+
+    function _claimAuditsCall(uint256 i) internal view returns (bytes memory) {
+        bytes32[] memory proof = Merkle.proof(_leaves(), credits.length + i);
+        return abi.encodeCall(Market.claimAudits, (task, audits[i].validator, audits[i].audits, proof));
+    }
+
+    function _requestCall() internal view returns (bytes memory) {
+        return abi.encodeCall(Market.requestDraw, (task));
+    }
+
+    function _drawCall() internal view returns (bytes memory) {
+        return abi.encodeCall(Market.draw, (task));
+    }
+
+    function _leaves() internal view returns (bytes32[] memory) {
+        return _creditLeaves(task, credits, audits);
     }
 
     /// @dev What the trainers confirm in the end.
@@ -115,13 +153,18 @@ abstract contract Scene is Bench {
             o.units += credits[i].units;
             o.aggregates += credits[i].aggregates;
         }
-        o.root = Merkle.root(_creditLeaves(task, credits));
+        for (uint256 i = 0; i < audits.length; ++i) o.audits += audits[i].audits;
+        o.root = Merkle.root(_leaves());
     }
 
     // ------------------------------------------------------------------ whole phases
 
     function _register() internal {
         for (uint256 i = 0; i < trainers.length; ++i) _do(trainers[i], plan.stakePerSeat, _registerCall());
+        for (uint256 i = 0; i < validators.length; ++i) {
+            _do(validators[i], VALIDATOR_STAKE, _registerCall());
+            _do(validators[i], _joinCall());
+        }
     }
 
     function _created() internal {
@@ -157,11 +200,39 @@ abstract contract Scene is Bench {
 
     function _settled() internal {
         _settling();
-        vm.warp(market.getTask(task).settleAfter);
+        vm.warp(_task().settleAfter);
         _do(stranger, _settleCall());
     }
 
+    function _task() internal view returns (Task memory) {
+        return market.getTask(task);
+    }
+
     function _phase() internal view returns (Phase) {
-        return market.getTask(task).phase;
+        return _task().phase;
+    }
+
+    /// @dev All of an account's money.
+    function _worth(address who) internal view returns (uint256) {
+        Account memory a = _account(who);
+        return who.balance + a.stake + a.unbonding + a.balance;
+    }
+
+    // ------------------------------------------------------------------ errors
+
+    function _wrongPhase() internal view returns (bytes memory) {
+        return abi.encodeWithSelector(WrongPhase.selector, task, _phase());
+    }
+
+    function _tooEarly(uint64 notBefore) internal view returns (bytes memory) {
+        return abi.encodeWithSelector(TooEarly.selector, notBefore, uint64(block.timestamp));
+    }
+
+    function _tooLate(uint64 until) internal view returns (bytes memory) {
+        return abi.encodeWithSelector(TooLate.selector, until, uint64(block.timestamp));
+    }
+
+    function _zero(bytes32 argument) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(ZeroValue.selector, argument);
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// What forge and slither call as `solc`: the pinned solc-js behind the few options of the native compiler that they use.
+// What forge and slither call as `solc`: the pinned solc-js, behind the few options of the native one that they use.
 import { readFileSync } from "node:fs";
 import solc from "solc";
 

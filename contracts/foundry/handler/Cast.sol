@@ -5,8 +5,8 @@ import {Bench} from "../Bench.sol";
 import {Guest} from "../Guest.sol";
 
 /// @title The people of the invariant tests, their tasks, and what each of them should own by the rules.
-/// @dev `expected` is kept by the handler's own arithmetic and never read from the market: whoever is credited too much,
-/// too little or twice differs from it.
+/// @dev `expected` is kept by the handler's own arithmetic and never read from the market: whoever is credited too
+/// much, too little or twice differs from it.
 abstract contract Cast is Bench {
     struct Job {
         bytes32 id;
@@ -31,13 +31,13 @@ abstract contract Cast is Bench {
     Job[] internal jobs;
     uint256 public minted; // tinybar that exist outside and inside the market
     uint256 public donated; // sent to the market without running its code
-    mapping(address who => uint256) public expected; // purse, stake and balance together
+    mapping(address who => uint256) public expected; // purse, stake, unbonding and balance together
 
     constructor() {
         _deploy();
         minted = donated = 1;
         guest = new Guest();
-        for (uint160 i = 1; i <= 8; ++i) _admit(address(0xA0 + i));
+        for (uint160 i = 1; i <= 10; ++i) _admit(address(0xA0 + i));
         _admit(address(guest));
         stranger = address(0xEE);
         _admit(stranger);
@@ -68,7 +68,7 @@ abstract contract Cast is Bench {
     function _act(address who, uint256 value, bytes memory call) internal returns (bool ok) {
         uint256 both = who.balance + address(market).balance;
         (ok,) = _try(who, value, call);
-        for (uint256 i = 0; i < jobs.length; ++i) _watch(jobs[i]);
+        for (uint256 i = 0; ok && i < jobs.length; ++i) _watch(jobs[i]);
         vm.assertEq(who.balance + address(market).balance, both, "a call moved a third account's money");
     }
 

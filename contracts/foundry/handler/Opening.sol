@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {TrainingMarket} from "../../TrainingMarket.sol";
+import {Market} from "../Market.sol";
 import {Merkle} from "../Merkle.sol";
 import {Cast} from "./Cast.sol";
 
@@ -14,23 +14,36 @@ abstract contract Opening is Cast {
     }
 
     function depositStake(uint256 who, uint256 amount) external {
-        _act(_member(who), _within(amount, 0, 5_000), abi.encodeCall(TrainingMarket.depositStake, ()));
+        _act(_member(who), _within(amount, 0, 5_000), abi.encodeCall(Market.depositStake, ()));
     }
 
     /// @dev Asks for more than is free now and then: that must not be given.
-    function unstake(uint256 who, uint256 amount) external {
+    function requestUnstake(uint256 who, uint256 amount) external {
         address person = _anyone(who);
         Account memory account = _account(person);
         uint64 asked = uint64(_within(amount, 0, uint256(account.stake) + 1));
-        bool ok = _act(person, abi.encodeCall(TrainingMarket.unstake, (asked)));
-        vm.assertTrue(ok == (asked > 0 && asked <= account.stake - account.locked), "free stake, and no more, is one's own");
+        bool ok = _act(person, abi.encodeCall(Market.requestUnstake, (asked)));
+        bool free = asked > 0 && asked <= account.stake - account.locked;
+        vm.assertTrue(ok == free, "free stake, and no more, is one's own");
+    }
+
+    function cancelUnstake(uint256 who) external {
+        _act(_anyone(who), abi.encodeCall(Market.cancelUnstake, ()));
+    }
+
+    function completeUnstake(uint256 who) external {
+        address person = _anyone(who);
+        Account memory account = _account(person);
+        bool ok = _act(person, abi.encodeCall(Market.completeUnstake, ()));
+        bool due = account.unbonding > 0 && _now() >= account.unbondAt;
+        vm.assertTrue(ok == due, "stake comes back when its time is over, and not before");
     }
 
     function withdraw(uint256 who) external {
         address person = _anyone(who);
         uint64 balance = _account(person).balance;
         uint256 purse = person.balance;
-        bool ok = _act(person, abi.encodeCall(TrainingMarket.withdraw, ()));
+        bool ok = _act(person, abi.encodeCall(Market.withdraw, ()));
         vm.assertEq(person.balance, ok ? purse + balance : purse, "a withdrawal pays the whole balance, once");
     }
 
@@ -39,10 +52,17 @@ abstract contract Opening is Cast {
         guest.setRefuses(refuses);
     }
 
+    /// @dev The owner, who deployed the market, keeps new tasks away for a while: nothing else may change by it.
+    function pause(uint256 whether) external {
+        bool paused = market.paused();
+        if (!paused && whether % 4 == 0) market.pause();
+        if (paused) market.unpause();
+    }
+
     // ------------------------------------------------------------------ before the start
 
     function createTask(uint256 who, uint256 shape) external {
-        if (jobs.length < MAX_JOBS) _create(_member(who), _plan(shape));
+        if (jobs.length < MAX_JOBS && !market.paused()) _create(_member(who), _plan(shape));
     }
 
     function award(uint256 which, uint256 who, uint256 shape) external {
@@ -61,12 +81,13 @@ abstract contract Opening is Cast {
         if (chosen.crew.length == 0) return;
         place %= chosen.crew.length;
         address caller = _anyone(who);
-        if (caller != chosen.crew[place]) vm.assertTrue(!_act(caller, _acceptCall(chosen, place)), "a place is personal");
+        if (caller == chosen.crew[place]) return;
+        vm.assertTrue(!_act(caller, _acceptCall(chosen, place)), "a place is personal");
     }
 
     function ready(uint256 which, uint256 who) external {
         Job storage chosen = _job(which);
-        _act(_seated(chosen, who), abi.encodeCall(TrainingMarket.ready, (chosen.id)));
+        _act(_seated(chosen, who), abi.encodeCall(Market.ready, (chosen.id)));
     }
 
     function start(uint256 which, uint256 who) external {
@@ -79,7 +100,7 @@ abstract contract Opening is Cast {
         if (who % 4 != 0) return; // seldom: nothing comes after it
         uint256 owed = chosen.seated.length * market.getTask(chosen.id).plan.compensation;
         address caller = _mostly(chosen.client, who / 4);
-        if (_act(caller, abi.encodeCall(TrainingMarket.cancel, (chosen.id)))) {
+        if (_act(caller, abi.encodeCall(Market.cancel, (chosen.id)))) {
             vm.assertTrue(caller == chosen.client, "only the client cancels");
             _gain(chosen.client, chosen.escrow - owed);
         }
@@ -94,8 +115,9 @@ abstract contract Opening is Cast {
         plan.rounds = uint32(_within(_more(shape, 3), 1, 3));
         plan.maxUnitPrice = uint64(_within(_more(shape, 4), 0, 1_000));
         plan.aggregatePrice = uint64(_within(_more(shape, 5), 0, 500));
-        plan.stakePerSeat = uint64(_within(_more(shape, 6), 0, 1_000));
+        plan.stakePerSeat = uint64(_within(_more(shape, 6), 1, 1_000));
         plan.noShowPenalty = uint64(_within(_more(shape, 7), 0, plan.stakePerSeat));
+        if (shape % 4 != 0) _planDisputes(plan, shape);
         plan.compensation = uint64(_within(_more(shape, 8), 0, _escrowOf(plan) / plan.seats));
         plan.bidUntil = _now() + uint64(_within(_more(shape, 9), 1, 20));
         plan.awardUntil = plan.bidUntil + uint64(_within(_more(shape, 10), 1, 60));
@@ -104,6 +126,16 @@ abstract contract Opening is Cast {
         plan.startUntil = plan.standbyUntil + uint64(_within(_more(shape, 13), 1, 60));
         plan.endBy = plan.startUntil + uint64(_within(_more(shape, 14), 1, 600));
         plan.window = uint32(_within(_more(shape, 15), 0, 60));
+    }
+
+    function _planDisputes(Plan memory plan, uint256 shape) private pure {
+        plan.auditors = uint8(1 + 2 * _within(_more(shape, 16), 0, 2));
+        plan.auditPrice = uint64(_within(_more(shape, 17), 1, VALIDATOR_STAKE / 16));
+        plan.audits = uint32(_within(_more(shape, 18), 0, 6));
+        plan.bond = plan.auditors * plan.auditPrice + uint64(_within(_more(shape, 19), 0, 200));
+        plan.slash = uint64(_within(_more(shape, 20), 1, plan.stakePerSeat));
+        plan.finderShare = uint16(_within(_more(shape, 21), 0, 10_000));
+        plan.disputeTime = uint32(_within(_more(shape, 22), 1, 60));
     }
 
     function _create(address client, Plan memory plan) internal {
@@ -126,7 +158,7 @@ abstract contract Opening is Cast {
         uint64 unitPrice = uint64(_within(_more(shape, 1), 0, plan.maxUnitPrice));
         (address[] memory crew, bytes32[] memory leaves) = _crew(chosen, primaries, shape);
         bytes32 root = Merkle.root(leaves);
-        if (!_act(caller, abi.encodeCall(TrainingMarket.award, (chosen.id, root, unitPrice, primaries)))) return;
+        if (!_act(caller, abi.encodeCall(Market.award, (chosen.id, root, unitPrice, primaries)))) return;
         vm.assertTrue(caller == chosen.client && chosen.crew.length == 0, "only the client awards, and once");
         chosen.crew = crew;
         chosen.awards = leaves;
@@ -159,7 +191,7 @@ abstract contract Opening is Cast {
     function _acceptCall(Job storage chosen, uint256 place) internal view returns (bytes memory) {
         bytes32[] memory proof = Merkle.proof(chosen.awards, place);
         uint16 rank = _rank(place, chosen.primaries);
-        return abi.encodeCall(TrainingMarket.accept, (chosen.id, UNITS_AWARDED, rank, proof));
+        return abi.encodeCall(Market.accept, (chosen.id, UNITS_AWARDED, rank, proof));
     }
 
     function _accept(Job storage chosen, uint256 place) internal returns (bool ok) {
@@ -176,7 +208,7 @@ abstract contract Opening is Cast {
     }
 
     function _start(Job storage chosen, address caller) internal {
-        bool ok = _act(caller, abi.encodeCall(TrainingMarket.start, (chosen.id)));
+        bool ok = _act(caller, abi.encodeCall(Market.start, (chosen.id)));
         if (ok) vm.assertTrue(caller == chosen.client, "only the client starts");
     }
 

@@ -17,6 +17,8 @@ abstract contract Voting is Opening {
     mapping(bytes32 proposal => mapping(address voter => bool)) internal voted;
     mapping(bytes32 proposal => uint256 job) internal jobOf;
     mapping(bytes32 root => Credit[]) internal credits;
+    mapping(bytes32 root => AuditCredit[]) internal auditCredits;
+    mapping(bytes32 task => bytes32 proposal) internal upheld; // what a jury put in the place of a result
 
     function proposalCount() external view returns (uint256) {
         return proposals.length;
@@ -27,15 +29,17 @@ abstract contract Voting is Opening {
         return (id, jobOf[id], ballots[id].length);
     }
 
-    /// @notice Whether what stands as a task's progress or result got a quorum of the votes that were seen here.
+    /// @notice Whether what stands as a task's progress or result got a quorum of the votes that were seen here, or was
+    /// upheld by a jury.
     function confirmed(bytes32 id, bool checkpoint) external view returns (bool) {
         Task memory task = market.getTask(id);
         Progress memory p = task.progress;
-        Result memory r = task.result;
-        bytes32 standing = checkpoint
-            ? _checkpointProposal(Offer(id, p.round, p.checkpoint, 0, p.units, p.aggregates, p.creditsRoot))
-            : _resultProposal(Offer(id, r.round, r.result, r.logPosition, r.units, r.aggregates, r.creditsRoot));
-        return ballots[standing].length >= task.quorum;
+        if (checkpoint) {
+            Offer memory o = Offer(id, p.round, p.checkpoint, 0, p.units, p.aggregates, p.audits, p.creditsRoot);
+            return ballots[_checkpointProposal(o)].length >= task.quorum;
+        }
+        bytes32 standing = _standing(id, task);
+        return upheld[id] == 0 ? ballots[standing].length >= task.quorum : standing == upheld[id];
     }
 
     function confirmCheckpoint(uint256 which, uint256 who, uint256 round, uint256 fault) external {
@@ -77,7 +81,7 @@ abstract contract Voting is Opening {
 
     function _mayVote(Job storage chosen, Task memory task, address voter) internal view returns (bool) {
         if (voter == chosen.client) return task.plan.seats > 1;
-        return _isSeated(chosen, voter);
+        return _isSeated(chosen, voter) && !_seat(chosen.id, voter).slashed;
     }
 
     function _isSeated(Job storage chosen, address who) internal view returns (bool) {
@@ -87,8 +91,15 @@ abstract contract Voting is Opening {
         return false;
     }
 
-    function _indexOf(Job storage chosen) private view returns (uint256 i) {
+    function _indexOf(Job storage chosen) internal view returns (uint256 i) {
         while (jobs[i].id != chosen.id) ++i;
+    }
+
+    function _standing(bytes32 id, Task memory task) internal pure returns (bytes32) {
+        Result memory r = task.result;
+        return _resultProposal(
+            Offer(id, r.round, r.result, r.logPosition, r.units, r.aggregates, r.audits, r.creditsRoot)
+        );
     }
 
     /// @dev What is proposed for a round follows from the task, the round and the fault, so that votes can agree.
@@ -97,18 +108,23 @@ abstract contract Voting is Opening {
         returns (Offer memory offer)
     {
         Credit[] memory list = _credits(chosen, plan, round, fault);
+        AuditCredit[] memory audits = _audits(plan, round);
         offer.task = chosen.id;
         offer.round = round;
         offer.hash = keccak256(abi.encode(round, fault));
         offer.logPosition = 10;
-        offer.root = Merkle.root(_creditLeaves(chosen.id, list));
+        offer.root = Merkle.root(_creditLeaves(chosen.id, list, audits));
+        offer.audits = uint32(audits.length);
         for (uint256 i = 0; i < list.length; ++i) {
             offer.units += list[i].units;
             offer.aggregates += list[i].aggregates;
         }
-        if (fault == PROMISES_TOO_MUCH) (offer.units, offer.aggregates) = (offer.units / 2, offer.aggregates / 2);
+        if (fault == PROMISES_TOO_MUCH) {
+            (offer.units, offer.aggregates, offer.audits) = (offer.units / 2, offer.aggregates / 2, offer.audits / 2);
+        }
         if (credits[offer.root].length > 0) return offer;
         for (uint256 i = 0; i < list.length; ++i) credits[offer.root].push(list[i]);
+        for (uint256 i = 0; i < audits.length; ++i) auditCredits[offer.root].push(audits[i]);
     }
 
     function _credits(Job storage chosen, Plan memory plan, uint32 round, uint256 fault)
@@ -124,5 +140,11 @@ abstract contract Voting is Opening {
             uint256 aggregates = round / count + (i < round % count ? 1 : 0);
             list[i] = Credit(chosen.seated[i], uint32(units), uint32(noShow ? 0 : aggregates), noShow);
         }
+    }
+
+    /// @dev One audit for each of a few people; only those of them that are drawn are ever paid.
+    function _audits(Plan memory plan, uint32 round) private view returns (AuditCredit[] memory list) {
+        list = new AuditCredit[](plan.audits);
+        for (uint256 i = 0; i < list.length; ++i) list[i] = AuditCredit(_member(round + i), 1);
     }
 }
