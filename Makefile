@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := .make
 NPM := npm --silent --no-audit --no-fund
+SLITHER := $(STAMP)/slither/bin/slither
+# Sequences of calls in the invariant tests of the contract; each function is fuzzed eight times as often.
+RUNS ?= 24
 
 .DEFAULT_GOAL := help
 .PHONY: help repo demo test tree check unit e2e live sim bench contracts clean
@@ -47,11 +50,19 @@ check: $(STAMP)/tools ## ruff, mypy --strict, import-linter, the README's tree
 bench: $(STAMP)/tools ## Measure phases, round overhead and memory of the demo
 	$(BIN)/python bench/demo.py $(ARGS)
 
-contracts: $(STAMP)/contracts ## Compile the contract and compare it with the committed artefact
+contracts: $(STAMP)/contracts $(SLITHER) ## Compile the contract again, fuzz it (RUNS=1000: longer), have slither read it
 	cd contracts && $(NPM) run check
+	cd contracts && FOUNDRY_INVARIANT_RUNS=$(RUNS) FOUNDRY_FUZZ_RUNS=$$((8 * $(RUNS))) $(NPM) test
+	$(SLITHER) contracts/foundry/slither-input.json --compile-force-framework solc-json \
+		--solc contracts/foundry/solc.mjs --solc-disable-warnings --filter-paths node_modules \
+		--exclude-optimization --exclude-informational --exclude-low --fail-medium
+
+.PHONY: branches
+branches: $(STAMP)/contracts ## Measure which branches of the contract its tests take
+	cd contracts && $(NPM) run branches
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/js/node_modules
+	rm -rf $(VENV) $(STAMP) contracts/node_modules contracts/foundry/out contracts/foundry/cache tests/js/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) tools/preflight.py python
@@ -76,6 +87,13 @@ $(STAMP)/contracts: contracts/package-lock.json
 	@$(PYTHON) tools/preflight.py node
 	@mkdir -p $(STAMP)
 	cd contracts && $(NPM) ci
+	@touch $@
+
+# In a virtual environment of its own: its libraries are not those of the package.
+$(SLITHER): contracts/slither.txt
+	@$(PYTHON) tools/preflight.py python
+	$(PYTHON) -m venv $(STAMP)/slither
+	$(STAMP)/slither/bin/pip install --quiet --requirement contracts/slither.txt
 	@touch $@
 
 $(STAMP)/js: tests/js/package-lock.json
