@@ -8,6 +8,7 @@ import {Validators} from "./Validators.sol";
 /// a deadline, without a jury if need be, and no task is settled or expires before its disputes have ended.
 /// This contract holds nothing: `TrainingMarket` runs its code on its own books, since both together are larger than a
 /// contract may be. Called directly it knows no task and no account, and refuses.
+// slither-disable-next-line locked-ether
 contract Court is Validators {
     // ------------------------------------------------------------------ opening
 
@@ -97,7 +98,9 @@ contract Court is Validators {
     // ------------------------------------------------------------------ the jury
 
     /// @notice Draw the jury of a dispute; anyone may, in a later second. Without enough validators it ends at once.
-    function drawJury(bytes32 disputeId) external {
+    /// @dev What it calls is the network's own random contract, which calls nobody.
+    // slither-disable-next-line reentrancy-no-eth
+    function drawJury(bytes32 disputeId) external nonReentrant {
         Dispute storage dispute = _openDispute(disputeId);
         if (dispute.decideBy != 0) revert AlreadyDrawn(disputeId);
         bytes32 taskId = dispute.taskId;

@@ -9,6 +9,8 @@ import {PlanRules} from "./PlanRules.sol";
 /// transfer changes the balance without running any code here, so the invariant is balance >= liabilities.
 /// Every variable is declared here and nowhere else: `TrainingMarket` runs the code of `Court` on these.
 abstract contract MarketBooks is MarketTypes {
+    // Court reads what the market's constructor and functions write.
+    // slither-disable-start uninitialized-state
     uint64 internal _unbonding; // seconds until stake that was asked back can be withdrawn
     uint64 internal _validatorStake; // tinybar that each validator locks
     uint64 internal _totalEscrow; // the bonds of open disputes included
@@ -27,6 +29,7 @@ abstract contract MarketBooks is MarketTypes {
     mapping(bytes32 taskId => mapping(address validator => bool)) internal _auditsClaimed;
     mapping(bytes32 disputeId => Dispute) internal _disputes;
     mapping(bytes32 disputeId => mapping(address juror => Ballot)) internal _ballots;
+    // slither-disable-end uninitialized-state
 
     // ------------------------------------------------------------------ who and when
 

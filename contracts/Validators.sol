@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+
 import {MarketBooks} from "./MarketBooks.sol";
 
 /// @title The pool of validators, and draws from it that nobody can foresee or undo.
 /// @dev A draw is asked for in one transaction and made in a later one, by an account and not by a contract: whoever
 /// could wrap it in a contract of its own could revert what it does not like, and try again.
-abstract contract Validators is MarketBooks {
+abstract contract Validators is MarketBooks, ReentrancyGuardTransient {
     /// @dev HIP-351: the seed is the running hash of a record before this transaction.
     address private constant PRNG = address(0x169);
     /// @dev Each gives every validator of the pool the same chance. With as few validators as a jury needs, one of
@@ -82,7 +84,7 @@ abstract contract Validators is MarketBooks {
     }
 
     /// @notice Make the draw that was asked for; anyone may, in a later second.
-    function draw(bytes32 taskId) external {
+    function draw(bytes32 taskId) external nonReentrant {
         Task storage task = _task(taskId);
         if (task.drawRequestedAt == 0) revert NothingToDraw(taskId);
         _requireAfter(task.drawRequestedAt);
