@@ -12,8 +12,9 @@ import trio
 
 from shoal.adapters.ipfs.cid import Cid, CidError, varint
 from shoal.adapters.ipfs.http import BrokenOff
-from shoal.adapters.ipfs.refusals import bad_bytes, odd_answer
+from shoal.adapters.ipfs.refusals import bad_bytes, broken_off, odd_answer
 from shoal.core.limits import IPFS_BLOCK_BYTES, MIB
+from shoal.errors import StorageError
 
 _HEADER_BYTES = 64 * 1024
 _AHEAD_BYTES = 64 * MIB
@@ -62,7 +63,7 @@ class CarBlocks:
         self._name, self._pieces = name, pieces
         self._singly = SingleBlocks(name, ask)
         self._buffer = bytearray()
-        self._begun = self._ended = False
+        self._begun = self._ended = self._broken = False
         self._kept: dict[tuple[int, bytes], bytes] = {}
         self._kept_bytes = 0
 
@@ -82,7 +83,12 @@ class CarBlocks:
             self._kept[its.block] = block
             if self._kept_bytes > _AHEAD_BYTES:
                 raise odd_answer(self._name, "its CAR is full of blocks that are not part of the file")
-        return await self._singly.get(cid)
+        try:
+            return await self._singly.get(cid)
+        except StorageError:
+            if not self._broken:
+                raise
+            raise broken_off(self._name, "broke off") from None
 
     async def _next(self) -> tuple[Cid, bytes] | None:
         """The next block; None at the end, also at one that comes too soon."""
@@ -117,7 +123,10 @@ class CarBlocks:
                     del self._buffer[: at + size]
                     return section
                 self._buffer += await anext(self._pieces)
-        except (StopAsyncIteration, BrokenOff):
+        except StopAsyncIteration:
+            return None
+        except BrokenOff:
+            self._broken = True
             return None
 
     def _length(self) -> tuple[int, int]:

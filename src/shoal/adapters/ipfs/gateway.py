@@ -26,6 +26,9 @@ _CAR_QUERY = {"format": "car", "dag-scope": "entity", "car-version": "1", "car-o
 _NO_SUCH_FORMAT = ("SHOAL-S21", "SHOAL-S25")
 """How gateways answer that know blocks but no CARs: 400, 403, 406, 501."""
 
+OF_CONTENT = ("SHOAL-S11", "SHOAL-S24", "SHOAL-S28")
+"""Errors of the content or of this machine: another gateway would not help."""
+
 
 class TrustlessGateway:
     """Fetch only, by CID, from the first gateway that has it. The `ContentSource` port.
@@ -67,20 +70,30 @@ class TrustlessGateway:
             CryptoError: SHOAL-K20, a gateway sent other bytes, and no other one had them.
         """
         wanted = cid_of(cid)
+        failure: CryptoError | StorageError | None = None
         with deadline(self._timeout_s, self.services[0].name):
-            failure: CryptoError | StorageError | None = None
             for service in self.services:
                 try:
-                    async with arriving(out) as file, _blocks(service, wanted) as blocks:
-                        return await Assembler(blocks, file, max_bytes=max_bytes, progress=progress).run(wanted)
+                    return await self._fetch(service, wanted, out, max_bytes, progress)
                 except CryptoError as error:
                     failure = error
                 except StorageError as error:
-                    if error.code in ("SHOAL-S11", "SHOAL-S24", "SHOAL-S28"):
-                        raise  # of the content or of this machine: another gateway would not help
+                    if error.code in OF_CONTENT:
+                        raise
                     failure = failure if isinstance(failure, CryptoError) else error
         assert failure is not None, "each gateway that returned nothing raised"
         raise failure
+
+    async def _fetch(self, service: Service, cid: Cid, out: Path, max_bytes: int, progress: Progress | None) -> int:
+        """From one gateway, again where its connection broke."""
+        for last in (False, False, True):
+            try:
+                async with arriving(out) as file, _blocks(service, cid) as blocks:
+                    return await Assembler(blocks, file, max_bytes=max_bytes, progress=progress).run(cid)
+            except StorageError as error:
+                if error.code != "SHOAL-S26" or last:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
 
 @asynccontextmanager

@@ -10,8 +10,9 @@ import ipaddress
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
+from shoal.adapters.ipfs.bodies import Body
 from shoal.adapters.ipfs.refusals import broken_off, missing, odd_answer, refused, too_many, unreachable
 from shoal.core.limits import IPFS_ANSWER_BYTES
 from shoal.errors import ConfigError, StorageError
@@ -34,14 +36,14 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT = httpx.Timeout(120.0, connect=15.0)
 _TRIES = 5
-_FIRST_PAUSE_S = 0.5
+FIRST_PAUSE_S = 0.5
+"""Before the second try; each later one is twice as long."""
 _LONGEST_WAIT_S = 120.0
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{1,60}")
 _CONNECTIONS = 8
 
 T = TypeVar("T")
-Body = Callable[[], AsyncIterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,11 @@ class Service:
     Args:
         url: where it is, http or https, perhaps with a path.
         headers: sent with every request; keys stand here.
-        first_pause_s: before the second try; each later one is twice as long.
     """
 
-    def __init__(self, url: str, *, headers: Mapping[str, str], first_pause_s: float = _FIRST_PAUSE_S) -> None:
+    def __init__(self, url: str, *, headers: Mapping[str, str]) -> None:
         self.url = usable_url(url)
         self.name = urlsplit(self.url).netloc
-        self._pause_s = first_pause_s
         self._not_before_s = 0.0
         self._client = httpx.AsyncClient(
             headers={"User-Agent": "shoal", "Accept-Encoding": "identity", **headers},
@@ -121,7 +121,8 @@ class Service:
 
         Args:
             path: below the service's URL; or a whole URL on the same host.
-            value: sent as JSON; or `body`, sent as it streams, with its `Content-Length` in `headers`.
+            value: sent as JSON.
+            body: sent as it is read, instead.
             about: what it is about, for errors: a CID.
             accept: statuses beside 2xx that are an answer and no failure.
             repeat: whether it may have its effect twice; else it is tried again only where it was turned away.
@@ -130,12 +131,13 @@ class Service:
             StorageError: SHOAL-S20 to S26.
         """
         content = None if value is None else json.dumps(value).encode()
-        more = {**({"Content-Type": "application/json"} if content else {}), **(headers or {})}
+        kind = body.headers if body is not None else {"Content-Type": "application/json"} if content else {}
+        more = {**kind, **(headers or {})}
 
         async def attempt() -> Answer:
-            request = self._client.build_request(
-                method, self._at(path), params=params, content=body() if body else content, headers=more
-            )
+            request = self._client.build_request(method, self._at(path), params=params, content=content, headers=more)
+            if body is not None:
+                request.stream = body
             response = await self._client.send(request, stream=True)
             try:
                 whole = await _whole(response, most if response.is_success else IPFS_ANSWER_BYTES)
@@ -173,15 +175,11 @@ class Service:
             with trio.CancelScope(shield=True):
                 await response.aclose()
 
-    async def pieces(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
-        """The bytes of an answer as they come. Raises BrokenOff."""
+    def pieces(self, response: httpx.Response) -> Pieces:
+        """The bytes of an answer as they come; to be closed. Raises StorageError SHOAL-S25."""
         if response.headers.get("content-encoding", "identity") != "identity":
             raise odd_answer(self.name, "it compresses what was to come as it is")
-        try:
-            async for piece in response.aiter_raw():
-                yield piece
-        except httpx.TransportError as error:
-            raise BrokenOff(type(error).__name__) from None
+        return Pieces(response)
 
     # ------------------------------------------------------------ patience
 
@@ -190,7 +188,7 @@ class Service:
         while True:
             await trio.sleep(max(0.0, self._not_before_s - trio.current_time()))
             tries += 1
-            wait_s = self._pause_s * 2 ** (tries - 1)
+            wait_s = FIRST_PAUSE_S * 2 ** (tries - 1)
             try:
                 return await attempt()
             except _Busy as busy:
@@ -240,6 +238,42 @@ class BrokenOff(Exception):
     """A connection ended in the middle of an answer."""
 
 
+class Pieces:
+    """A body as it comes. One that is left before its end has its connection cut, and httpx's nested generators see
+    it: none of them is left to the garbage collector.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response, self._raw = response, response.aiter_raw()
+        self._over = False
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Raises BrokenOff."""
+        try:
+            return await anext(self._raw)
+        except StopAsyncIteration:
+            self._over = True
+            raise
+        except httpx.TransportError as error:
+            self._over = True
+            raise BrokenOff(type(error).__name__) from None
+
+    async def aclose(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        with trio.CancelScope(shield=True):
+            # Not closed: httpcore still asks the socket of a connection whose rest had been read already.
+            with suppress(OSError):
+                self._response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            with suppress(httpx.TransportError):
+                async for _ in self._raw:
+                    pass
+
+
 class _Busy(Exception):
     """A failure that may pass."""
 
@@ -287,12 +321,16 @@ def _is_local(url: str) -> bool:
 
 
 async def _whole(response: httpx.Response, most: int) -> bytes | None:
-    """A body; None if it is longer than `most`, of which nothing is kept."""
+    """A body; None if it is longer than `most`, of which nothing is kept. Raises httpx.TransportError."""
     body = bytearray()
-    async for piece in response.aiter_raw():
-        body += piece
-        if len(body) > most:
-            return None
+    async with aclosing(Pieces(response)) as pieces:
+        try:
+            async for piece in pieces:
+                body += piece
+                if len(body) > most:
+                    return None
+        except BrokenOff as error:
+            raise httpx.ReadError(str(error)) from None
     return bytes(body)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 from shoal.adapters.ipfs import files
 from shoal.adapters.ipfs.assemble import Assembler
 from shoal.adapters.ipfs.blocks import Blocks, CarBlocks
+from shoal.adapters.ipfs.bodies import form, safe_name
 from shoal.adapters.ipfs.cid import Cid
 from shoal.adapters.ipfs.http import Answer, Service, deadline
 from shoal.adapters.ipfs.pinata_files import cid_in
@@ -68,10 +69,10 @@ class KuboRpc:
         """
         size = files.upload_size(path)
         name = name or path.name
-        params = {**_LAYOUT, "pin": "true", "progress": "false", "pin-name": files.safe_name(name)}
+        params = {**_LAYOUT, "pin": "true", "progress": "false", "pin-name": safe_name(name)}
         with deadline(self._timeout_s, self._rpc.name):
-            body, headers = files.multipart(path, size, {}, name, progress)
-            answer = await self._rpc.call("POST", "/api/v0/add", params=params, body=body, headers=headers)
+            body = form(path, size, {}, name, progress)
+            answer = await self._rpc.call("POST", "/api/v0/add", params=params, body=body)
             cid = cid_in(self._rpc.name, (_lines(self._rpc.name, answer) or [{}])[-1].get("Hash"))
             if not await files.is_file_of(path, Cid.parse(cid)):
                 raise bad_bytes(self._rpc.name, cid)
@@ -98,7 +99,7 @@ class KuboRpc:
         """Have the node fetch it and keep it; returns when it has. Raises UsageError SHOAL-U20; StorageError."""
         wanted = files.cid_of(cid)
         params = {"arg": str(wanted), "recursive": "true", "progress": "true"}  # so that it is heard while it searches
-        params |= {"name": files.safe_name(name)} if name else {}
+        params |= {"name": safe_name(name)} if name else {}
         with deadline(self._timeout_s, self._rpc.name):
             answer = await self._rpc.call("POST", "/api/v0/pin/add", params=params, accept=_FAILED)
             if answer.status in _FAILED or not any("Pins" in line for line in _lines(self._rpc.name, answer)):

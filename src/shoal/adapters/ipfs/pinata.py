@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
 from urllib.parse import urlsplit
 
+import trio
+
 from shoal.adapters.ipfs import files
 from shoal.adapters.ipfs.cid import Cid
-from shoal.adapters.ipfs.gateway import TrustlessGateway
+from shoal.adapters.ipfs.gateway import OF_CONTENT, TrustlessGateway
 from shoal.adapters.ipfs.http import BrokenOff, Service, deadline
 from shoal.adapters.ipfs.pinata_files import FORM_BYTES, FilesApi
 from shoal.adapters.ipfs.pinata_pinning import PinningApi
@@ -153,16 +155,23 @@ class Pinata:
         """
         wanted = files.cid_of(cid)
         with deadline(self._timeout_s, self._gateway.name):
-            try:
-                async with files.arriving(out) as file:
-                    size = await self._download(wanted, file, max_bytes, progress)
-                    file.flush()
-                    if not await files.is_file_of(Path(file.name), wanted):
-                        raise unverified(self._gateway.name, str(wanted))
-                    return size
-            except CryptoError:
-                return await self._fetch_blocks(wanted, out, max_bytes, progress)
+            for last in (False, False, True):
+                try:
+                    return await self._fetch_file(wanted, out, max_bytes, progress)
+                except CryptoError:
+                    break
+                except StorageError as error:
+                    if error.code != "SHOAL-S26" or last:
+                        raise
+            return await self._fetch_blocks(wanted, out, max_bytes, progress)
         raise AssertionError("a deadline that passes raises")
+
+    async def _fetch_file(self, cid: Cid, out: Path, max_bytes: int, progress: Progress | None) -> int:
+        async with files.arriving(out) as file:
+            size = await self._download(cid, file, max_bytes, progress)
+            if not await trio.to_thread.run_sync(files.matches, file, cid):
+                raise unverified(self._gateway.name, str(cid))
+            return size
 
     async def _download(self, cid: Cid, file: BinaryIO, max_bytes: int, progress: Progress | None) -> int:
         async with self._gateway.stream(
@@ -170,14 +179,13 @@ class Pinata:
         ) as response:
             announced = response.headers.get("content-length", "")
             total = int(announced) if announced.isdigit() and len(announced) < 20 else 0
-            limited = _limited(self._gateway.pieces(response), str(cid), max_bytes, total, progress)
-            try:
-                await files.save(limited, file)
-            except BrokenOff as error:
-                raise broken_off(self._gateway.name, f"broke off ({error})") from None
-            finally:
-                await limited.aclose()
-        return file.tell()
+            if total > max_bytes:
+                raise too_large(str(cid), max_bytes)
+            async with aclosing(self._gateway.pieces(response)) as pieces:
+                try:
+                    return await files.save(pieces, file, str(cid), max_bytes, progress, total)
+                except BrokenOff as error:
+                    raise broken_off(self._gateway.name, f"broke off ({error})") from None
 
     async def _path(self, cid: Cid) -> str:
         """Public content stands below /ipfs, private content behind a link that is signed for some minutes."""
@@ -196,7 +204,7 @@ class Pinata:
             try:
                 return await gateway.fetch(str(cid), out, max_bytes=max_bytes, progress=progress)
             except StorageError as error:
-                if error.code in ("SHOAL-S11", "SHOAL-S24", "SHOAL-S28"):
+                if error.code in OF_CONTENT:
                     raise
         raise unverified(self._gateway.name, str(cid))
 
@@ -229,20 +237,3 @@ def _check_keys(api_key: str, api_secret: str, network: str) -> None:
             code="SHOAL-C01",
             hint="set JWT_TOKEN; a key and secret open public content only",
         )
-
-
-async def _limited(
-    pieces: AsyncGenerator[bytes, None], what: str, most: int, total: int, progress: Progress | None
-) -> AsyncGenerator[bytes, None]:
-    """The same pieces, until there are too many bytes of them; an announced excess is not even begun."""
-    async with aclosing(pieces):
-        if total > most:
-            raise too_large(what, most)
-        got = 0
-        async for piece in pieces:
-            got += len(piece)
-            if got > most:
-                raise too_large(what, most)
-            yield piece
-            if progress is not None:
-                progress(got, max(got, total))

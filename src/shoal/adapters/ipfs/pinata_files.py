@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import trio
 
+from shoal.adapters.ipfs.bodies import form, safe_name
 from shoal.adapters.ipfs.cid import Cid, CidError
-from shoal.adapters.ipfs.files import multipart, safe_name
 from shoal.adapters.ipfs.http import Service
 from shoal.adapters.ipfs.refusals import not_pinned, odd_answer
 from shoal.adapters.ipfs.tus import PIECE_BYTES, TusUpload
@@ -59,8 +59,8 @@ class FilesApi:
         if size > self._form_bytes:
             cid = await self._upload_resumably(path, size, name, progress)
             return Pin(cid, name, size)
-        body, headers = multipart(path, size, {"network": self._network, "name": safe_name(name)}, name, progress)
-        answer = await self._uploads.call("POST", "/v3/files", body=body, headers=headers)
+        body = form(path, size, {"network": self._network, "name": safe_name(name)}, name, progress)
+        answer = await self._uploads.call("POST", "/v3/files", body=body)
         data = _dict(self._uploads.name, answer.json(self._uploads.name), "data")
         return Pin(cid_in(self.name, data.get("cid")), name, size, str(data.get("created_at") or ""))
 

@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from shoal.adapters.ipfs.bodies import form, safe_name
 from shoal.adapters.ipfs.cid import Cid
-from shoal.adapters.ipfs.files import multipart, safe_name
 from shoal.adapters.ipfs.http import Service
 from shoal.adapters.ipfs.pinata_files import FORM_BYTES, cid_in
 from shoal.adapters.ipfs.refusals import not_pinned, odd_answer
@@ -40,10 +40,8 @@ class PinningApi:
             "pinataOptions": json.dumps({"cidVersion": 1}),
             "pinataMetadata": json.dumps({"name": safe_name(name)}),
         }
-        body, headers = multipart(path, size, fields, name, progress)
-        answer = await self._api.call(
-            "POST", "/pinning/pinFileToIPFS", body=body, headers=headers, repeat=size <= FORM_BYTES
-        )
+        body = form(path, size, fields, name, progress)
+        answer = await self._api.call("POST", "/pinning/pinFileToIPFS", body=body, repeat=size <= FORM_BYTES)
         value = answer.json(self.name)
         return Pin(cid_in(self.name, value.get("IpfsHash")), name, size, str(value.get("Timestamp") or ""))
 

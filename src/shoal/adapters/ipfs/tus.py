@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import trio
 
-from shoal.adapters.ipfs.files import local_errors, pieces
+from shoal.adapters.ipfs.bodies import Body, local_errors
 from shoal.adapters.ipfs.http import Answer, Service
 from shoal.adapters.ipfs.refusals import odd_answer
 from shoal.core.limits import MIB
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 PIECE_BYTES = 32 * MIB
 """Of one request; Pinata takes less than 50 MB."""
+FIRST_PAUSE_S = 1.0
+"""Before going on; each later one is twice as long."""
 _VERSION = {"Tus-Resumable": "1.0.0"}
 _FAILURES = 5
 """In a row, without a byte more, after which an upload gives up."""
@@ -38,7 +40,6 @@ class TusUpload:
         path: below the service's URL: where uploads are created.
         metadata: told to the service as the upload begins.
         notes: a directory where unfinished uploads are noted, so that a later process finds them; None notes nothing.
-        pause_s: before the second try; each later one is twice as long.
     """
 
     def __init__(
@@ -49,10 +50,9 @@ class TusUpload:
         *,
         notes: Path | None = None,
         piece_bytes: int = PIECE_BYTES,
-        pause_s: float = 1.0,
     ) -> None:
         self._service, self._path, self._metadata = service, path, dict(metadata)
-        self._notes, self._piece_bytes, self._pause_s = notes, piece_bytes, pause_s
+        self._notes, self._piece_bytes = notes, piece_bytes
 
     async def send(self, file: Path, size: int, progress: Progress | None) -> tuple[str, Answer | None]:
         """Upload it all; returns its URL, and the answer to the last piece unless that got lost.
@@ -76,7 +76,7 @@ class TusUpload:
                 if error.code not in _PASSING or failures > _FAILURES:
                     raise
                 log.info("%s; going on from where it is", error)
-                await trio.sleep(self._pause_s * 2 ** (failures - 1))
+                await trio.sleep(FIRST_PAUSE_S * 2 ** (failures - 1))
                 found = await self._resume(url, size)
                 if found is None:
                     raise
@@ -102,16 +102,10 @@ class TusUpload:
         return where
 
     async def _send_piece(self, file: Path, url: str, offset: int, size: int, progress: Progress | None) -> Answer:
-        headers = {
-            **_VERSION,
-            "Upload-Offset": str(offset),
-            "Content-Type": "application/offset+octet-stream",
-            "Content-Length": str(size),
-        }
+        headers = {**_VERSION, "Upload-Offset": str(offset)}
+        body = Body(file, offset, size, progress, kind="application/offset+octet-stream")
         # To be sent again only from where the service then is.
-        return await self._service.call(
-            "PATCH", url, headers=headers, body=lambda: pieces(file, offset, size, progress), repeat=False
-        )
+        return await self._service.call("PATCH", url, headers=headers, body=body, repeat=False)
 
     async def _resume(self, url: str, size: int) -> int | None:
         """How far an upload is; None if it is not known any more."""

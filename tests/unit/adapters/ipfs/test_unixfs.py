@@ -53,13 +53,10 @@ def test_vectors_cover_every_layout_but_one() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("size", [0, 12, 3_000_000])
-def test_bytes_are_recognised_in_every_layout_and_no_others(tmp_path: Path, layout: Layout, size: int) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(content("a", size))
+def test_bytes_are_recognised_in_every_layout_and_no_others(layout: Layout, size: int) -> None:
     cid = file_cid(io.BytesIO(content("a", size)), layout)
-    assert matches(path, cid)
-    path.write_bytes(content("a", size) + b"x")
-    assert not matches(path, cid)
+    assert matches(io.BytesIO(content("a", size)), cid)
+    assert not matches(io.BytesIO(content("a", size) + b"x"), cid)
 
 
 # ---------------------------------------------------------------- CIDs as text
@@ -319,7 +316,7 @@ async def test_what_is_too_large_is_known_from_the_root() -> None:
 @pytest.mark.parametrize(
     "car",
     [
-        b"<html>not a car</html>",
+        b"<html>" * 20,
         b"\xff" * 40,
         b"\x03\xa1\x00\x00",
         to_varint(2**40),
