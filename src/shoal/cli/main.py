@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import output
+from shoal.cli import ipfs, output
 from shoal.errors import ShoalError
 from shoal.settings import Settings
 
@@ -17,6 +17,7 @@ node_app = typer.Typer(no_args_is_help=True, help="Run a node.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
 app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
+app.add_typer(ipfs.app, name="ipfs")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
 Dir = Annotated[
