@@ -48,7 +48,7 @@ contracts: $(STAMP)/contracts ## Compile the contract and compare it with the co
 	cd contracts && $(NPM) run check
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/js/node_modules
+	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/js/node_modules tests/js-ipfs/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) tools/preflight.py python
@@ -75,8 +75,9 @@ $(STAMP)/contracts: contracts/package-lock.json
 	cd contracts && $(NPM) ci
 	@touch $@
 
-$(STAMP)/js: tests/js/package-lock.json
+$(STAMP)/js: tests/js/package-lock.json tests/js-ipfs/package-lock.json
 	@$(PYTHON) tools/preflight.py node
 	@mkdir -p $(STAMP)
 	cd tests/js && $(NPM) ci
+	cd tests/js-ipfs && $(NPM) ci
 	@touch $@

@@ -149,7 +149,7 @@ async def form(request: Request) -> tuple[dict[str, str], str, bytes]:
     """Fields, the file's name and its bytes, by the standard library's parser of MIME."""
     head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
     body = await request.body()
-    assert str(len(body)) == request.headers["content-length"]
+    assert request.headers.get("content-length") in (None, str(len(body)))
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
     fields, name, data = {}, "", b""
     for part in message.iter_parts():
@@ -203,7 +203,7 @@ async def delete_file(double: Double, request: Request) -> Response:
 
 async def pin_by_cid(double: Double, request: Request) -> Response:
     value = await request.json()
-    double.files.insert(0, File(secrets.token_hex(8), Cid.parse(value["cid"]), value["name"], 0, "public"))
+    double.files.insert(0, File(secrets.token_hex(8), Cid.parse(value["cid"]), value.get("name", ""), 0, "public"))
     return JSONResponse({"data": {"id": "1", "cid": value["cid"], "status": "prechecking"}})
 
 
@@ -225,7 +225,8 @@ async def private_file(double: Double, request: Request) -> Response:
 async def tus_create(double: Double, request: Request) -> Response:
     pairs = (pair.split(" ") for pair in request.headers["upload-metadata"].split(","))
     metadata = {key: base64.b64decode(value).decode() for key, value in pairs}
-    assert request.headers["tus-resumable"] == "1.0.0"
+    # Pinata's own SDK leaves it out, against the protocol.
+    assert request.headers.get("tus-resumable", "1.0.0") == "1.0.0"
     file_id = secrets.token_hex(8)
     size = int(request.headers["upload-length"])
     double.uploads[file_id] = {"data": b"", "size": size, "metadata": metadata}
@@ -397,8 +398,7 @@ def failed(message: str) -> Response:
 
 async def kubo_add(double: Double, request: Request) -> Response:
     _, name, data = await form(request)
-    assert request.query_params["pin"] == "true"
-    file = double.keep(data, request.query_params["pin-name"], "kubo")
+    file = double.keep(data, request.query_params.get("pin-name", ""), "kubo")
     return PlainTextResponse(json.dumps({"Name": name, "Hash": str(file.cid), "Size": str(file.size)}) + "\n")
 
 

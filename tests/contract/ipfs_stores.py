@@ -44,6 +44,10 @@ class KuboStore(MemoryStore):
         super().__init__()
         self._process, self._repo = process, repo
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def add(self, data: bytes) -> Cid:
         with tempfile.NamedTemporaryFile() as file:
             file.write(data)

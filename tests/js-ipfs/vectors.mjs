@@ -1,4 +1,4 @@
-// Writes vectors.json: CIDs and CARs that Helia's importer makes of files which tests make again.
+// Writes CIDs and CARs that Helia's importer makes of files which tests make again: node vectors.mjs ../unit/adapters/ipfs/vectors.json
 import { importer } from 'ipfs-unixfs-importer'
 import { fixedSize } from 'ipfs-unixfs-importer/chunker'
 import { balanced } from 'ipfs-unixfs-importer/layout'
@@ -38,8 +38,12 @@ for (const [chunk, links, version, rawLeaves] of profiles) {
     found.push({ seed: 'a', size, chunk, links, version, rawLeaves, cid: root.toString() })
   }
 }
-{ const { root } = await make(bytes('a', 46_000_000), { chunk: 256 * K, links: 174, version: 0, rawLeaves: false })
-  found.push({ seed: 'a', size: 46_000_000, chunk: 256 * K, links: 174, version: 0, rawLeaves: false, cid: root.toString() }) }
+for (const [version, rawLeaves] of [[1, true], [0, false]]) { // around one and two full levels
+  for (const size of [696, 697, 121_104, 121_105]) {
+    const { root } = await make(bytes('b', size), { chunk: 4, links: 174, version, rawLeaves })
+    found.push({ seed: 'b', size, chunk: 4, links: 174, version, rawLeaves, cid: root.toString() })
+  }
+}
 for (const [version, rawLeaves] of [[1, true], [1, false], [0, false]]) {
   for (let size = 0; size <= 60; size += size < 20 ? 1 : 5) {
     const { root } = await make(bytes('b', size), { chunk: 4, links: 3, version, rawLeaves })

@@ -43,7 +43,7 @@ class Pinata:
         gateway: the account's gateway, a host or URL; without one, Pinata's public gateway.
         gateway_key: for a gateway that asks for one.
         network: where uploads go, and what is listed. What is public can never be taken back.
-        others: trustless gateways, for the blocks of public content that Pinata's own gateway gives as files only.
+        others: trustless gateways, for public content that Pinata's own gateway does not give, or not as blocks.
         notes: a directory where unfinished uploads are noted, to be gone on with.
         timeout_s: most that one upload or fetch may take.
     """
@@ -162,9 +162,20 @@ class Pinata:
                     break
                 except StorageError as error:
                     if error.code != "SHOAL-S26" or last:
-                        raise
+                        return await self._fetch_elsewhere(wanted, out, max_bytes, progress, error)
             return await self._fetch_blocks(wanted, out, max_bytes, progress)
         raise AssertionError("a deadline that passes raises")
+
+    async def _fetch_elsewhere(
+        self, cid: Cid, out: Path, max_bytes: int, progress: Progress | None, why: StorageError
+    ) -> int:
+        """From the other gateways: an account's own gives what the account keeps, and nothing else."""
+        if self._others is None or why.code in OF_CONTENT:
+            raise why
+        try:
+            return await self._others.fetch(str(cid), out, max_bytes=max_bytes, progress=progress)
+        except StorageError as error:
+            raise (error if error.code in OF_CONTENT else why) from None
 
     async def _fetch_file(self, cid: Cid, out: Path, max_bytes: int, progress: Progress | None) -> int:
         async with files.arriving(out) as file:

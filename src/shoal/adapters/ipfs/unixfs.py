@@ -64,7 +64,7 @@ class _Part:
 
 
 def file_cid(file: BinaryIO, layout: Layout, keep: Callable[[Cid, bytes], None] | None = None) -> Cid:
-    """The CID of a file in one layout, read in pieces: memory grows with 1/2,000 of its size.
+    """The CID of a file in one layout, read in pieces: of each, only its CID and sizes are kept.
 
     >>> import io
     >>> str(file_cid(io.BytesIO(b"hello world\\n"), KIB_256_V0))
