@@ -62,7 +62,8 @@ branches: $(STAMP)/contracts ## Measure which branches of the contract its tests
 	cd contracts && $(NPM) run branches
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(STAMP) contracts/node_modules contracts/foundry/out contracts/foundry/cache tests/js/node_modules
+	rm -rf $(VENV) $(STAMP) contracts/node_modules contracts/foundry/out contracts/foundry/cache
+	rm -rf tests/js/node_modules tests/js-ipfs/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) tools/preflight.py python
@@ -96,8 +97,9 @@ $(SLITHER): contracts/slither.txt
 	$(STAMP)/slither/bin/pip install --quiet --requirement contracts/slither.txt
 	@touch $@
 
-$(STAMP)/js: tests/js/package-lock.json
+$(STAMP)/js: tests/js/package-lock.json tests/js-ipfs/package-lock.json
 	@$(PYTHON) tools/preflight.py node
 	@mkdir -p $(STAMP)
 	cd tests/js && $(NPM) ci
+	cd tests/js-ipfs && $(NPM) ci
 	@touch $@

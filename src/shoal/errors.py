@@ -8,7 +8,7 @@
     ├── LedgerError       exit 6   Hedera refused or cannot be reached
     │   ├── LedgerUnreachable
     │   └── CallReverted
-    ├── StorageError      exit 7   S3 refused or cannot be reached
+    ├── StorageError      exit 7   S3 or IPFS refused or cannot be reached
     ├── NetworkError      exit 8   peers cannot be reached
     ├── MarketError       exit 9   nobody to train, budget too small, task ended early
     ├── CryptoError       exit 10  a ciphertext, signature or hash does not match

@@ -12,6 +12,7 @@ from shoal.core.calls import Call
 from shoal.core.events import Event
 from shoal.core.fees import Rate
 from shoal.core.ids import Address, TaskId
+from shoal.core.limits import IPFS_PINS
 from shoal.core.money import ZERO, Tinybar
 
 # ---------------------------------------------------------------- ledger
@@ -232,6 +233,56 @@ class Transfer(Protocol):
         ...
 
 
+Progress = Callable[[int, int], None]
+"""Told now and then how many bytes are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Something that an IPFS service keeps. Where the service does not say: no name, no size, no time."""
+
+    cid: str
+    name: str = ""
+    size_bytes: int | None = None
+    pinned_at: str = ""
+
+
+class ContentSource(Protocol):
+    """A way to content on IPFS."""
+
+    async def fetch(self, cid: str, out: Path, *, max_bytes: int, progress: Progress | None = None) -> int:
+        """Fetch a file by its CID into `out`, which appears whole and verified or not at all; returns its size.
+
+        Raises:
+            UsageError: SHOAL-U20, it is no CID.
+            StorageError: SHOAL-S20 to S28.
+            CryptoError: SHOAL-K20, K21: these are other bytes than the CID names, or it cannot be told.
+        """
+        ...
+
+
+class ContentStore(ContentSource, Protocol):
+    """A service of IPFS that keeps content for this user. The CIDs that it returns have been verified."""
+
+    async def add_file(self, path: Path, *, name: str = "", progress: Progress | None = None) -> Pin:
+        """Upload a file and keep it pinned. Once it is public, it can never be taken back."""
+        ...
+
+    async def add_bytes(self, data: bytes, *, name: str) -> Pin: ...
+
+    async def pins(self, *, limit: int = IPFS_PINS) -> Sequence[Pin]:
+        """What it keeps, the newest first where it can tell."""
+        ...
+
+    async def pin(self, cid: str, *, name: str = "") -> None:
+        """Have it keep what is on IPFS already; it may take its time to find it."""
+        ...
+
+    async def unpin(self, cid: str) -> None:
+        """Stop keeping it; others may keep it all the same. Raises StorageError SHOAL-S27 where it was not pinned."""
+        ...
+
+
 # ---------------------------------------------------------------- keys and ciphertext
 
 
@@ -297,6 +348,8 @@ class Engine(Protocol):
 __all__ = [
     "AccountState",
     "Blobs",
+    "ContentSource",
+    "ContentStore",
     "Engine",
     "Keys",
     "Ledger",
@@ -308,6 +361,8 @@ __all__ = [
     "Network",
     "Outcome",
     "Peer",
+    "Pin",
+    "Progress",
     "Store",
     "Transfer",
 ]

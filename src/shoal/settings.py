@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import tomllib
@@ -21,13 +22,32 @@ _KNOWN_NAMES = {
     "operator_key": "OPERATOR_KEY",
     "network": "NETWORK",
     "contract_id": "CONTRACT_ID",
+    "bootstrap": "BOOTSTRAP_ADDR",
+    "listen": "IP",
+    "s3_access_key": "AWS_ACCESS_KEY_ID",
+    "s3_secret_key": "AWS_SECRET_ACCESS_KEY",
+    "pinata_jwt": "JWT_TOKEN",
+    "pinata_api_key": "API_KEY",
+    "pinata_api_secret": "API_SECRET",
+    "pinata_gateway": "PINATA_GATEWAY",
 }
-"""Names that users of Hedera tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
+"""Names that users of such tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
+_BORROWED = frozenset({"IP", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "JWT_TOKEN", "API_KEY", "API_SECRET"})
+"""Of these, the names that other programs use too: they count only where no shoal.toml says otherwise."""
+VARIABLES = frozenset(_KNOWN_NAMES.values())
+_LISTS = ("listen", "bootstrap", "ipfs_gateways")
 _OTHER_WAYS = {
     "operator_key": "or say where it lies with operator_key_file or operator_keyring",
     "contract_id": "`shoal contract deploy` makes a market of your own",
 }
-_SECRETS = ("operator_key", "s3_secret_key")
+_SECRETS = (
+    "operator_key",
+    "s3_secret_key",
+    "pinata_jwt",
+    "pinata_api_key",
+    "pinata_api_secret",
+    "pinata_gateway_key",
+)
 
 
 class Settings(BaseModel):
@@ -68,6 +88,23 @@ class Settings(BaseModel):
     )
     s3_write_once: bool = Field(True, description="upload slots refuse a second object (If-None-Match)")
 
+    ipfs_store: Literal["auto", "pinata", "kubo"] = Field(
+        "auto", description="auto: Pinata if there is a key, else Kubo"
+    )
+    ipfs_gateways: tuple[str, ...] = Field(
+        ("https://trustless-gateway.link", "https://ipfs.io"), description="trustless gateways, asked in this order"
+    )
+    ipfs_timeout_s: float = Field(3_600.0, gt=0, le=86_400, description="most that one upload or fetch may take")
+    kubo_rpc: str = Field("", description="URL of one's own IPFS node's RPC, such as http://127.0.0.1:5001")
+    pinata_jwt: SecretStr = Field(SecretStr(""), description="Pinata's token: the files API, public and private")
+    pinata_api_key: SecretStr = Field(SecretStr(""), description="instead of it, with pinata_api_secret: public only")
+    pinata_api_secret: SecretStr = SecretStr("")
+    pinata_gateway: str = Field("", description="the account's gateway, such as fun-llama-300.mypinata.cloud")
+    pinata_gateway_key: SecretStr = Field(SecretStr(""), description="for a gateway that asks for one")
+    pinata_network: Literal["public", "private"] = Field("public", description="what is public stays public for ever")
+    pinata_api_url: str = "https://api.pinata.cloud"
+    pinata_uploads_url: str = "https://uploads.pinata.cloud"
+
     hbar_per_hour: float = Field(1.0, gt=0, description="asked for an hour of this machine's training")
     min_unit_tinybar: int = Field(1_000, ge=1, description="asked for a work unit at least, however short it is")
     cover_fees: bool = Field(True, description="bids also ask for Hedera's fees, which a trainer pays itself")
@@ -91,6 +128,11 @@ class Settings(BaseModel):
         except ValueError:
             # The value is not told: people paste a key here.
             raise ValueError("not an entity id of the form 0.0.N") from None
+
+    @field_validator("listen")
+    @classmethod
+    def _multiaddresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_multiaddress(each) for each in value)
 
     @classmethod
     def load(cls, *, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -138,10 +180,9 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
             values[name], origins[name] = value, Origin(str(path))
     for name in Settings.model_fields:
         for variable in (_KNOWN_NAMES.get(name), f"SHOAL_{name.upper()}"):
-            if variable and environment.get(variable):
+            if variable and environment.get(variable) and not (variable in _BORROWED and name in values):
                 text = str(environment[variable])
-                is_list = name in ("listen", "bootstrap")
-                values[name] = tuple(part for part in text.split(",") if part) if is_list else text
+                values[name] = tuple(part.strip() for part in text.split(",") if part) if name in _LISTS else text
                 origins[name] = Origin(f"environment {variable}")
     for name, value in given.items():
         values[name], origins[name] = value, Origin("flag")
@@ -154,6 +195,18 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
         raise ConfigError(
             f"{name}: {first['msg']} (from {origin})", code="SHOAL-C02", hint="`shoal config show` lists all settings"
         ) from None
+
+
+def _multiaddress(text: str) -> str:
+    """An address to listen on: a multiaddress as it is; of a bare IP address, or one with a port, the TCP one."""
+    host, port = text, "0"
+    try:
+        if text.startswith("[") or text.count(":") == 1:
+            host, port = text.rsplit(":", 1) if not text.endswith("]") else (text, "0")
+        address = ipaddress.ip_address(host.strip("[]"))
+        return f"/ip{address.version}/{address}/tcp/{int(port)}"
+    except ValueError:
+        return text
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -8,11 +8,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from shoal.adapters.hedera import LedgerSettings
 from shoal.errors import ConfigError
 from shoal.node import ledger_settings
-from shoal.settings import Settings, load_with_origins, write_toml
+from shoal.settings import VARIABLES, Settings, load_with_origins, write_toml
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def _empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("SHOAL_"):
             monkeypatch.delenv(name)
-    for name in ("OPERATOR_ID", "OPERATOR_KEY", "NETWORK", "CONTRACT_ID"):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -74,6 +75,83 @@ def test_secrets_never_show(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.load(flags={"operator_key": ["hush"]})
     assert "hush" not in f"{caught.value}"
+
+
+KNOWN = {
+    "AWS_ACCESS_KEY_ID": ("s3_access_key", "key"),
+    "AWS_SECRET_ACCESS_KEY": ("s3_secret_key", "secret"),
+    "SHOAL_S3_ENDPOINT": ("s3_endpoint", "https://o3.example"),
+    "SHOAL_S3_REGION": ("s3_region", "akave-network"),
+    "SHOAL_S3_BUCKET": ("s3_bucket", "shoal-4711"),
+    "JWT_TOKEN": ("pinata_jwt", "jwt"),
+    "API_KEY": ("pinata_api_key", "key"),
+    "API_SECRET": ("pinata_api_secret", "secret"),
+    "PINATA_GATEWAY": ("pinata_gateway", "fun-llama-300.mypinata.cloud"),
+    "SHOAL_KUBO_RPC": ("kubo_rpc", "http://127.0.0.1:5001"),
+    "NETWORK": ("network", "testnet"),
+    "OPERATOR_ID": ("operator_id", "0.0.5"),
+    "OPERATOR_KEY": ("operator_key", "key"),
+    "CONTRACT_ID": ("contract_id", "0.0.7"),
+    "BOOTSTRAP_ADDR": ("bootstrap", "/ip4/192.0.2.1/tcp/4001/p2p/a,/ip4/192.0.2.2/tcp/4001/p2p/b"),
+    "IP": ("listen", "203.0.113.5:4001"),
+}
+
+
+def example() -> dict[str, str | None]:
+    return dotenv_values(Path(__file__).resolve().parents[2] / ".env.example")
+
+
+def test_the_example_names_what_is_read_and_gives_nothing_away() -> None:
+    assert example().keys() == KNOWN.keys()
+    assert not any(example().values())
+
+
+@pytest.mark.parametrize("variable", KNOWN)
+def test_every_name_of_the_example_is_read(tmp_path: Path, variable: str) -> None:
+    name, text = KNOWN[variable]
+    (tmp_path / ".env").write_text(f"{variable}={text}\n")
+    (tmp_path / ".env").chmod(0o600)
+    settings, origins = load_with_origins(flags={"dir": tmp_path})
+    value = getattr(settings, name)
+    wanted: object = text
+    if name == "bootstrap":
+        wanted = tuple(text.split(","))
+    elif name == "listen":
+        wanted = ("/ip4/203.0.113.5/tcp/4001",)
+    assert (value.get_secret_value() if hasattr(value, "get_secret_value") else value) == wanted
+    assert origins[name].text == f"environment {variable}"
+
+
+def test_an_example_that_is_copied_as_it_is_changes_nothing(tmp_path: Path) -> None:
+    before = Settings.load()
+    (tmp_path / ".env").write_text((Path(__file__).resolve().parents[2] / ".env.example").read_text())
+    assert Settings.load() == before
+
+
+@pytest.mark.parametrize(("variable", "name"), [("AWS_ACCESS_KEY_ID", "s3_access_key"), ("API_KEY", "pinata_api_key")])
+def test_names_that_other_programs_use_too_do_not_win_over_a_settings_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    (tmp_path / "shoal.toml").write_text(f'{name} = "of the file"\n')
+    (tmp_path / "shoal.toml").chmod(0o600)
+    monkeypatch.setenv(variable, "of another program")
+    assert load_with_origins()[1][name].text == "shoal.toml"
+    monkeypatch.setenv(f"SHOAL_{name.upper()}", "ours")
+    assert load_with_origins()[1][name].text == f"environment SHOAL_{name.upper()}"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0.0.0.0", "/ip4/0.0.0.0/tcp/0"),
+        ("203.0.113.5:4001", "/ip4/203.0.113.5/tcp/4001"),
+        ("::1", "/ip6/::1/tcp/0"),
+        ("[::1]:4001", "/ip6/::1/tcp/4001"),
+        ("/ip4/127.0.0.1/tcp/4001", "/ip4/127.0.0.1/tcp/4001"),
+    ],
+)
+def test_an_ip_address_is_listened_on(text: str, address: str) -> None:
+    assert Settings.load(flags={"listen": (text,)}).listen == (address,)
 
 
 def test_what_is_needed_and_missing_says_how_to_give_it() -> None:

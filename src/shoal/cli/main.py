@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import output
+from shoal.cli import ipfs, output
 from shoal.errors import ShoalError
 from shoal.settings import Settings
 
@@ -21,6 +21,7 @@ app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
 app.add_typer(contract_app, name="contract")
 app.add_typer(wallet_app, name="wallet")
+app.add_typer(ipfs.app, name="ipfs")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
 Dir = Annotated[

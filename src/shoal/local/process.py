@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 from shoal.errors import ProcessError
+from shoal.settings import VARIABLES
 
 STOP_S = 5.0
 _POLL_S = 0.05
@@ -52,7 +53,9 @@ class Child:
         Forked by the calling thread, which must be one that lives on: the kernel takes the death of that thread for
         the death of the parent, and trio's own `open_process` forks in a worker thread that soon ends.
         """
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(_OURS) and name not in VARIABLES
+        }
         with log.open("ab") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
