@@ -23,6 +23,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+_BEFORE = "nothing was spent by this"
+"""These are found before anything is paid."""
+
 
 class ShoalError(Exception):
     """Base of every error shown to a user.
@@ -31,7 +34,7 @@ class ShoalError(Exception):
         message: what happened, and where (never a secret).
         code: stable identifier such as `SHOAL-D03`.
         hint: what the user can do now.
-        money: what this means for the user's money; empty when none was involved.
+        money: what this means for the user's money; without it, what it means in every error of its kind.
 
     >>> raise DataError("column 'age', row 17 is empty", code="SHOAL-D03", hint="fill or drop the row")
     Traceback (most recent call last):
@@ -40,13 +43,14 @@ class ShoalError(Exception):
 
     exit_status: ClassVar[int] = 1
     default_code: ClassVar[str] = "SHOAL-X00"
+    default_money: ClassVar[str] = ""
 
     def __init__(self, message: str, *, code: str | None = None, hint: str = "", money: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.hint = hint
-        self.money = money
+        self.money = money or self.default_money
 
     def as_dict(self) -> dict[str, str | int]:
         """The shape printed under `--json`: code, message, hint, money, exit_status."""
@@ -74,21 +78,25 @@ def revive(value: Mapping[str, Any]) -> ShoalError:
 class UsageError(ShoalError):
     exit_status = 2
     default_code = "SHOAL-U00"
+    default_money = _BEFORE
 
 
 class ConfigError(ShoalError):
     exit_status = 3
     default_code = "SHOAL-C00"
+    default_money = _BEFORE
 
 
 class ModelError(ShoalError):
     exit_status = 4
     default_code = "SHOAL-M00"
+    default_money = _BEFORE
 
 
 class DataError(ShoalError):
     exit_status = 5
     default_code = "SHOAL-D00"
+    default_money = _BEFORE
 
 
 class LedgerError(ShoalError):

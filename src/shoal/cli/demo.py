@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ async def _train(stack: LocalStack, source: list[str], wish: Wish) -> dict[str, 
         elif event.get("event") == "result":
             return event
         else:
-            _tell(event)
+            _tell(event, stack.names)
 
 
 def _client_died(error: ProcessError) -> ProcessError:
@@ -135,10 +136,12 @@ def _client_died(error: ProcessError) -> ProcessError:
     )
 
 
-def _tell(event: Mapping[str, Any]) -> None:
+def _tell(event: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """One line of the story, with the accounts' names as the table at the end has them."""
     kind, text = str(event.get("event")), event.get("text")
     if text is None:
         return
+    text = re.sub(r"0\.0\.\d+", lambda found: names.get(found[0], found[0]), str(text))
     since = f"{event['at_s']:7.1f} s" if "at_s" in event else " " * 9
     output.stderr.print(f"[dim]{since}[/]  ", end="")
     output.stderr.print(str(text), style=_STYLES.get(kind, ""), markup=False, soft_wrap=True)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from shoal.cli import ipfs, output
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, UsageError
 from shoal.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train a model on other people's machines, or lend yours: federated learning for HBAR on Hedera.",
+)
 node_app = typer.Typer(no_args_is_help=True, help="Run a node.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
 contract_app = typer.Typer(no_args_is_help=True, help="The market's contract on the ledger.")
@@ -135,10 +141,10 @@ def train(
     async def run() -> None:
         source = Source(model, data, recipe, label)
         order = Order(source, rounds, trainers, chunks, parse_budget(budget), round_timeout)
-        await run_train(settings, Wish(order, yes, dry_run, detach, compare, out), as_json=as_json)
+        await run_train(settings, Wish(order, yes, dry_run, detach, compare, out), aftermath, as_json=as_json)
 
-    settings = _settings(directory, as_json)
-    output.run(run, as_json=as_json)
+    settings, aftermath = _settings(directory, as_json), output.Aftermath()
+    output.run(run, as_json=as_json, aftermath=aftermath)
 
 
 @app.command("ps")
@@ -282,6 +288,20 @@ def _settings(directory: Path | None, as_json: bool) -> Settings:
         raise SystemExit(error.exit_status) from None
 
 
+_CannotParse: Any = typer.BadParameter.__mro__[2]
+"""Of all errors of the command line; typer names the special ones only."""
+
+
 def main() -> None:
-    """The console script."""
-    app()
+    """The console script. What cannot be parsed is told like any other error, under `--json` too."""
+    if sys.argv[1:] == ["--version"]:
+        sys.argv[1:] = ["version"]
+    if "--json" not in sys.argv:
+        app()
+        return
+    try:
+        app(standalone_mode=False)
+    except _CannotParse as error:
+        shown = UsageError(error.format_message(), code="SHOAL-U24", hint="--help lists what there is")
+        output.show_error(shown, as_json=True)
+        raise SystemExit(shown.exit_status) from None

@@ -11,6 +11,7 @@ from shoal.cli import output
 from shoal.cli.confirm import confirm_on_mainnet
 from shoal.cli.follow import tell, telling
 from shoal.client import session
+from shoal.client.purchase import check_writable
 from shoal.client.result import fetch_result
 from shoal.client.story import Story
 from shoal.client.tasks import list_tasks, must_find, summary
@@ -60,6 +61,7 @@ async def run_watch(settings: Settings, wanted: str, *, as_json: bool) -> None:
 
 async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:
     """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it."""
+    check_writable(out or Path.cwd() / "weights")
     if wait:
         confirm_on_mainnet(settings, "go on with the task where that is needed, and pay Hedera's fees for it", yes=yes)
     async with open_node(settings, roles=["client"]) as node:
@@ -77,6 +79,7 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bo
                 await _to_its_end(node, tasklog, story, as_json=as_json)
             state = tasklog.log
         path = out or Path(f"{short(task)}.safetensors")
+        check_writable(path)
         own = session.own_way(node, state)
         sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=path, own=own)
     if as_json:

@@ -15,6 +15,7 @@ from shoal.client import prepare, session
 from shoal.client.purchase import Order, Purchase, Report, check_writable
 from shoal.client.story import Story
 from shoal.core.events import TaskCreated
+from shoal.core.ids import short
 from shoal.core.money import format_hbar
 from shoal.core.task import State
 from shoal.node import Node, open_node
@@ -35,8 +36,13 @@ class Wish:
     out: Path | None
 
 
-async def run_train(settings: Settings, wish: Wish, *, as_json: bool) -> None:
-    """The whole command."""
+async def run_train(settings: Settings, wish: Wish, aftermath: output.Aftermath, *, as_json: bool) -> None:
+    """The whole command.
+
+    Args:
+        aftermath: is kept true, for whoever interrupts it.
+    """
+    aftermath.text = "nothing was spent"
     order = wish.order
     check_writable(wish.out or Path.cwd() / "weights")
     overrides = {"rounds": order.rounds} if order.rounds else {}
@@ -52,13 +58,23 @@ async def run_train(settings: Settings, wish: Wish, *, as_json: bool) -> None:
         if not await purchase.check(offer):
             output.say("no trainer is in sight yet; the task is on the ledger's list, where any trainer finds it")
         ask(offer, wish.yes)
-        created = await purchase.create(await purchase.prepare(offer, _progress))
+        prepared = await purchase.prepare(offer, _progress)
+        aftermath.text = f"{format_hbar(offer.escrow)} may be in escrow: `shoal ps` tells, `shoal get TASK` goes on"
+        created = await purchase.create(prepared)
+        aftermath.text = _held(created)
         state = await _drive(node, created, wish, as_json=as_json)
+        aftermath.text = f"`shoal get {short(state.place.task)}` goes on"
         if wish.detach and not state.phase.over:
             _say_detached(state, as_json=as_json)
             return
         out = wish.out or Path(f"{state.place.task.hex()[:12]}.safetensors")
         _show(await purchase.fetch(state, out, compare=wish.compare), state, as_json=as_json)
+
+
+def _held(created: LoggedEvent) -> str:
+    assert isinstance(created.event, TaskCreated), "just created here"
+    task, escrow = short(created.event.task_id), format_hbar(created.event.plan.escrow())
+    return f"{escrow} is in escrow for task {task}: `shoal get {task}` goes on, or takes back what was not earned"
 
 
 def _progress(what: str, done: int, total: int) -> None:

@@ -77,6 +77,7 @@ def examine(source: Source, overrides: dict[str, Any]) -> Examined:
     """
     folder = source.model if source.model.is_dir() else source.model.parent
     model_file = source.model / "model.py" if source.model.is_dir() else source.model
+    export.check_author_file(model_file)
     recipe = Recipe.from_dict({**_read_recipe(source.recipe or folder / "recipe.json"), **overrides})
     where = source.dataset or folder
     loaded = data.load_any(where, source.label, target="classes" if recipe.loss == "cross_entropy" else "values")

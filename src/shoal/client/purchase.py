@@ -40,7 +40,8 @@ MOST_BUSY = 5.0
 """Programs that want to run for each processor, beyond which no more time is given."""
 
 _WHY = {
-    Phase.CANCELLED: "no trainer bid below your ceiling, or too few did: raise --budget, or try again later",
+    Phase.CANCELLED: "too few trainers bid in time at your price: try again, or raise --budget; --dry-run tells what "
+    "they will ask",
     Phase.EXPIRED: "a deadline passed: too few trainers accepted or got ready, or too few were left for a quorum; "
     "`shoal watch` tells which; try again",
     Phase.SETTLED: "trainers were lost until too few were left for a quorum; what was confirmed is paid; try again",

@@ -8,8 +8,8 @@ from typing import Any
 
 import trio
 
-from shoal.client.narrate import Happening, happenings
-from shoal.core.ids import Address, address_text
+from shoal.client.narrate import Happening, counted, happenings
+from shoal.core.ids import Address, account_text
 from shoal.core.task import SECOND_NS, Phase, State
 
 CLAIMS_S = 30
@@ -28,18 +28,9 @@ class Told:
         return {"event": self.kind, "at_s": round(self.at_s, 3), "text": self.text, **self.data}
 
 
-def seat_names(state: State) -> Callable[[Address], str]:
-    """People's names for participants: the client, and trainers by the order of the award."""
-    order = [leaf.trainer for leaf in state.award] or [seat.trainer for seat in state.seats]
-
-    def name(address: Address) -> str:
-        if address == state.client:
-            return "client"
-        if address in order:
-            return f"trainer {order.index(address) + 1}"
-        return address_text(address)[:10]
-
-    return name
+def name_in(state: State) -> Callable[[Address], str]:
+    """What participants are called: the client, and trainers by their accounts."""
+    return lambda address: "client" if address == state.client else account_text(address)
 
 
 class Story:
@@ -49,14 +40,10 @@ class Story:
     >>> tasklog = TaskLog(created, place, ledger=ledger, witness=story)
     >>> async for told in story.follow():
     ...     print(told.text)
-
-    Args:
-        names: how participants are called; None names them by their place in the award.
     """
 
-    def __init__(self, *, names: Callable[[Address], str] | None = None) -> None:
+    def __init__(self) -> None:
         self.told: list[Told] = []
-        self._names = names
         self._state: State | None = None
         self._changed = trio.Event()
 
@@ -64,12 +51,12 @@ class Story:
         self._state = new
         if old is None:
             self.told.clear()  # what a mirror node had left out changes the story from there on
-        for each in happenings(old, new, self._names or seat_names(new)):
+        for each in happenings(old, new, name_in(new)):
             self._add(new.now_ns, each)
         self._wake()
 
     def bid(self, count: int, time_ns: int) -> None:
-        self._add(time_ns, Happening("bid", f"{count} sealed bid" + "s" * (count > 1), {"bids": count}))
+        self._add(time_ns, Happening("bid", counted(count, "sealed bid"), {"bids": count}))
         self._wake()
 
     async def follow(self, start: int = 0) -> AsyncGenerator[Told, None]:

@@ -222,7 +222,9 @@ def _check_names(names: list[str], source: str) -> None:
 def _check_header(names: list[str], path: Path) -> None:
     """A file that starts with data would lose its first row; pandas' own names 0, 1, 2... are names."""
     numbers = [_parse(name) for name in names]
-    if all(number is not None for number in numbers) and numbers != list(range(len(names))):
+    all_are = all(number is not None for number in numbers) and numbers != list(range(len(names)))
+    fractions = sum(number is not None and not float(number).is_integer() for number in numbers)
+    if all_are or 2 * fractions > len(names):
         raise DataError(
             f"{path.name}: the first line holds numbers ({', '.join(names)[:_TEXT]})",
             code="SHOAL-D10",

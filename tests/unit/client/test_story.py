@@ -9,6 +9,7 @@ import trio.testing
 from tests.unit.roles.world import World
 
 from shoal.client.story import CLAIMS_S, Story
+from shoal.core.ids import account_text
 
 
 async def test_a_late_reader_is_told_everything_once_and_with_its_time(
@@ -48,5 +49,5 @@ async def test_a_reader_that_comes_back_goes_on_where_it_was(
         w.claim(1)
         with trio.fail_after(CLAIMS_S + 10):  # two never claim
             new = [told async for told in story.follow(known)]
-        assert [(told.kind, told.data["trainer"]) for told in new] == [("paid", "trainer 2")]
+        assert [(told.kind, told.data["trainer"]) for told in new] == [("paid", account_text(w.trainers[1]))]
         nursery.cancel_scope.cancel()
