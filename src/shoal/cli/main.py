@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from shoal.cli import ipfs, output
 from shoal.errors import ShoalError, UsageError
@@ -288,10 +289,6 @@ def _settings(directory: Path | None, as_json: bool) -> Settings:
         raise SystemExit(error.exit_status) from None
 
 
-_CannotParse: Any = typer.BadParameter.__mro__[2]
-"""Of all errors of the command line; typer names the special ones only."""
-
-
 def main() -> None:
     """The console script. What cannot be parsed is told like any other error, under `--json` too."""
     if sys.argv[1:] == ["--version"]:
@@ -301,7 +298,7 @@ def main() -> None:
         return
     try:
         app(standalone_mode=False)
-    except _CannotParse as error:
+    except TyperException as error:
         shown = UsageError(error.format_message(), code="SHOAL-U24", hint="--help lists what there is")
         output.show_error(shown, as_json=True)
         raise SystemExit(shown.exit_status) from None
