@@ -16,9 +16,10 @@ import trio
 
 from shoal.client import prepare
 from shoal.client.desk import Desk
-from shoal.client.prepare import Examined, Prepared, Source
+from shoal.client.prepare import Examined, Prepared
 from shoal.client.result import fetch_result, goal_of
 from shoal.client.session import home_of, own_way
+from shoal.client.source import Source
 from shoal.core import calls
 from shoal.core.ids import task_id
 from shoal.core.manifest import Rules
@@ -275,6 +276,21 @@ class Purchase:
             after_ns=self._begun_ns, until_ns=await ledger.watermark(), account=ledger.account
         )
         return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == ledger.account)
+
+
+def quoted(offer: Quote) -> dict[str, Any]:
+    """A quote as a plain record."""
+    plan = offer.plan
+    return {
+        "escrow_tinybar": int(offer.escrow),
+        "units": offer.units,
+        "max_unit_price_tinybar": int(plan.max_unit_price),
+        "aggregate_price_tinybar": int(plan.aggregate_price),
+        "rounds": plan.rounds,
+        "chunks": plan.chunks,
+        "trainers": plan.seats,
+        "fees_usd": round(offer.fees_usd, 4),
+    }
 
 
 def check_writable(out: Path) -> None:
