@@ -47,6 +47,10 @@ class ShoalError(Exception):
         self.code = code or self.default_code
         self.hint = hint
         self.money = money
+        # A traceback, which is what a notebook shows, ends with them.
+        for note in (self.code, money and f"money: {money}", hint and f"do:    {hint}"):
+            if note:
+                self.add_note(note)
 
     def as_dict(self) -> dict[str, str | int]:
         """The shape printed under `--json`: code, message, hint, money, exit_status."""

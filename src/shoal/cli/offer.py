@@ -6,7 +6,7 @@ import sys
 
 from shoal.cli import output
 from shoal.client.prepare import Examined
-from shoal.client.purchase import quoted
+from shoal.client.purchase import describe_quote, quoted
 from shoal.core.money import Tinybar, format_hbar, parse_hbar
 from shoal.core.quote import Quote
 from shoal.errors import UsageError
@@ -29,15 +29,10 @@ def describe(examined: Examined, as_json: bool) -> None:
 
 
 def show_quote(offer: Quote, as_json: bool) -> None:
-    plan = offer.plan
     if as_json:
         output.print_json({"event": "quoted", **quoted(offer)})
-        return
-    output.say(
-        f"worst case {format_hbar(offer.escrow)}: {plan.chunks} chunks x {plan.rounds} rounds at "
-        f"{format_hbar(plan.max_unit_price)} or less, {plan.rounds} aggregates at {format_hbar(plan.aggregate_price)}; "
-        f"Hedera's fees about ${offer.fees_usd:.2f}. What is not earned comes back."
-    )
+    else:
+        output.say(describe_quote(offer))
 
 
 def ask(offer: Quote, yes: bool) -> None:

@@ -24,6 +24,9 @@ class Told:
     text: str
     data: dict[str, Any]
 
+    def __str__(self) -> str:
+        return f"{self.at_s:7.1f} s  {self.text}"
+
     def as_dict(self) -> dict[str, Any]:
         return {"event": self.kind, "at_s": round(self.at_s, 3), "text": self.text, **self.data}
 
