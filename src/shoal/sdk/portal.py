@@ -118,10 +118,10 @@ def closing_after(error: BaseException | None) -> Iterator[None]:
     try:
         yield
     except ShoalError as broken:
-        if error is not None and getattr(error, "code", "") != closed().code:
-            log.warning("%s", broken)
-        else:
+        if error is None or getattr(error, "code", "") == closed().code:
             raise
+        if broken is not error:
+            log.warning("%s", broken)
 
 
 # ---------------------------------------------------------------- what lies on the other side

@@ -252,16 +252,17 @@ class Run(Facts):
 
     async def drive(self) -> None:
         """To its end, or until it is left. What goes wrong is told to whoever waits, and to nobody else."""
-        self._error = closed()  # unless something better comes
+        error: BaseException | None = closed()  # unless something better comes
         try:
             await self._drive()
-            self._error = None
+            error = None
         except (Exception, BaseExceptionGroup) as group:
-            error = first_error(group)
-            if not isinstance(error, Exception):
+            found = first_error(group)
+            if not isinstance(found, Exception):
                 raise
-            self._error = error
+            error = found
         finally:
+            self._error = error
             self.began.set()
             self.done.set()
             self._wake()
