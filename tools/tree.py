@@ -11,7 +11,7 @@ README = ROOT / "README.md"
 START, END = "<!-- tree -->\n", "<!-- end of tree -->"
 BESIDE = {
     "contracts": "the escrow in Solidity, who may do what and when, and what it costs",
-    "examples": "models with recipes and data: what `shoal train` takes",
+    "examples": "models with recipes and data: what `shoal train` takes; notebooks",
     "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e",
     "bench": "what was measured, and how to measure it again",
     "docs": "decisions, and a section for each error code",
