@@ -51,6 +51,10 @@ class ShoalError(Exception):
         self.code = code or self.default_code
         self.hint = hint
         self.money = money or self.default_money
+        # A traceback, which is what a notebook shows, ends with them.
+        for note in (self.code, self.money and f"money: {self.money}", hint and f"do:    {hint}"):
+            if note:
+                self.add_note(note)
 
     def as_dict(self) -> dict[str, str | int]:
         """The shape printed under `--json`: code, message, hint, money, exit_status."""
@@ -73,6 +77,27 @@ def revive(value: Mapping[str, Any]) -> ShoalError:
     kinds = {kind.default_code[:7]: kind for kind in ShoalError.__subclasses__()}
     message, hint, money = (str(value.get(name) or "") for name in ("message", "hint", "money"))
     return kinds.get(code[:7], ShoalError)(message, code=code, hint=hint, money=money)
+
+
+def first_error(error: BaseException) -> BaseException:
+    """Nurseries wrap errors in groups: the first that says something to a user, else the first.
+
+    >>> first_error(ExceptionGroup("nursery", [ValueError("a"), DataError("column 3 is empty")]))
+    DataError('column 3 is empty')
+    """
+    flat: list[BaseException] = []
+    todo: list[BaseException] = [error]
+    while todo:
+        each = todo.pop(0)
+        if isinstance(each, BaseExceptionGroup):
+            todo += each.exceptions
+        else:
+            flat.append(each)
+    for kind in (KeyboardInterrupt, ShoalError):
+        for each in flat:
+            if isinstance(each, kind):
+                return each
+    return flat[0]
 
 
 class UsageError(ShoalError):

@@ -21,8 +21,8 @@ from shoal.core.ids import TaskId
 from shoal.core.money import format_hbar
 from shoal.core.task import SECOND_NS, State
 from shoal.errors import ProcessError, ShoalError, UsageError, revive
-from shoal.local.process import Child
-from shoal.local.stack import LocalStack, local_stack
+from shoal.localnet.process import Child
+from shoal.localnet.stack import LocalStack, local_stack
 from shoal.node import open_ledger, place_of
 from shoal.ports import Ledger
 from shoal.roles.tasklog import TaskLog, find_task

@@ -134,8 +134,8 @@ def train(
     """Train a model on other people's machines: quote, pay into escrow, follow, fetch the weights."""
     from shoal.cli.offer import parse_budget
     from shoal.cli.train import Wish, run_train
-    from shoal.client.prepare import Source
     from shoal.client.purchase import Order
+    from shoal.client.source import Source
 
     output.set_up_logs(verbose=False)
 

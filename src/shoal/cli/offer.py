@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shoal.cli import output
 from shoal.cli.confirm import confirm
 from shoal.client.prepare import Examined
+from shoal.client.purchase import describe_quote, quoted
 from shoal.core.money import Tinybar, format_hbar, parse_hbar
 from shoal.core.quote import Quote
 from shoal.errors import UsageError
@@ -28,31 +27,11 @@ def describe(examined: Examined, as_json: bool) -> None:
         output.say(f"{examined.name}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
-def quoted(offer: Quote) -> dict[str, Any]:
-    """A quote as a plain record."""
-    plan = offer.plan
-    return {
-        "escrow_tinybar": int(offer.escrow),
-        "units": offer.units,
-        "max_unit_price_tinybar": int(plan.max_unit_price),
-        "aggregate_price_tinybar": int(plan.aggregate_price),
-        "rounds": plan.rounds,
-        "chunks": plan.chunks,
-        "trainers": plan.seats,
-        "fees_usd": round(offer.fees_usd, 4),
-    }
-
-
 def show_quote(offer: Quote, as_json: bool) -> None:
-    plan = offer.plan
     if as_json:
         output.print_json({"event": "quoted", **quoted(offer)})
-        return
-    output.say(
-        f"worst case {format_hbar(offer.escrow)}: {plan.chunks} chunks x {plan.rounds} rounds at "
-        f"{format_hbar(plan.max_unit_price)} or less, {plan.rounds} aggregates at {format_hbar(plan.aggregate_price)}; "
-        f"Hedera's fees about ${offer.fees_usd:.2f}. What is not earned comes back."
-    )
+    else:
+        output.say(describe_quote(offer))
 
 
 def ask(offer: Quote, yes: bool) -> None:

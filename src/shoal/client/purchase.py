@@ -17,9 +17,10 @@ import trio
 from shoal.client import prepare
 from shoal.client.desk import Desk
 from shoal.client.estimate import rules_of
-from shoal.client.prepare import Examined, Prepared, Source
+from shoal.client.prepare import Examined, Prepared
 from shoal.client.result import fetch_result, goal_of
 from shoal.client.session import home_of, own_way
+from shoal.client.source import Source
 from shoal.core import calls, pricing
 from shoal.core.fees import Rate
 from shoal.core.ids import task_id
@@ -27,6 +28,7 @@ from shoal.core.money import Tinybar, format_hbar
 from shoal.core.quote import LOCAL_TIMING, BudgetTooSmall, Quote, Timing, confirm_every_of, quote
 from shoal.core.task import Phase, State
 from shoal.errors import CallReverted, MarketError, NetworkError, UsageError
+from shoal.learn.recipe import Recipe
 from shoal.ports import LoggedEvent
 from shoal.roles.tasklog import find_task
 
@@ -169,6 +171,7 @@ class Purchase:
         directory.rename(home_of(desk.settings, task))
         desk.store.put("secrets", task.hex(), prepared.secrets.to_bytes())
         desk.store.put("manifests", task.hex(), prepared.manifest.to_bytes())
+        desk.store.put("begun", task.hex(), self._begun_ns.to_bytes(8, "big"))
         return prepared
 
     async def create(self, prepared: Prepared) -> LoggedEvent:
@@ -208,55 +211,110 @@ class Purchase:
         Raises:
             MarketError: SHOAL-T07, the task ended without a result; T09, no round could be trained.
         """
-        desk, examined = self._desk, self._examined
-        fees = await self.fees()
-        goal = goal_of(state)
-        if state.phase is not Phase.SETTLED or goal is None:
-            raise MarketError(
-                f"the task ended without a result ({state.phase})",
-                code="SHOAL-T07",
-                hint=_WHY[state.phase],
-                money=f"{format_hbar(state.refunded)} of {format_hbar(state.plan.escrow())} came back to your "
-                f"account; Hedera's fees were {format_hbar(fees)}",
-            )
-        if goal.round == 0:
-            raise MarketError(
-                "no trainer could train the first round: with this recipe the loss becomes NaN or infinite, or the "
-                "model does not run on a whole chunk",
-                code="SHOAL-T09",
-                hint="a smaller learning rate or a grad_clip in recipe.json usually helps; `shoal watch` tells the "
-                "reasons",
-                money=f"all of the escrow, {format_hbar(state.refunded)}, came back; "
-                f"Hedera's fees were {format_hbar(fees)}",
-            )
-        sha256 = await fetch_result(state, keys=desk.keys, transfer=desk.transfer, out=out, own=own_way(desk, state))
-        test = home_of(desk.settings, state.place.task) / prepare.TEST_SPLIT
-        scored = await trio.to_thread.run_sync(prepare.evaluate, examined.exported.document, out, test, examined.recipe)
-        central = None
-        if compare:
-            steps = examined.recipe.local_steps * sum(state.units.values())
-            central = (await trio.to_thread.run_sync(lambda: prepare.train_centrally(examined, steps=steps))).metric
-        return Report(
-            task_id=state.place.task.hex(),
-            weights=str(out.resolve()),
-            sha256=sha256,
-            rounds=goal.round,
-            metric=examined.recipe.metric,
-            test_metric=scored.metric,
-            test_loss=scored.loss,
-            central_metric=central,
-            paid_tinybar=sum(int(claim.paid) for claim in state.claims.values()),
-            refunded_tinybar=int(state.refunded),
-            fees_tinybar=fees,
-        )
+        report = await collect(self._desk, state, out, begun_ns=self._begun_ns)
+        if not compare:
+            return report
+        examined = self._examined
+        steps = examined.recipe.local_steps * sum(state.units.values())
+        central = await trio.to_thread.run_sync(lambda: prepare.train_centrally(examined, steps=steps))
+        return replace(report, central_metric=central.metric)
 
-    async def fees(self) -> int:
-        """What this account has paid to Hedera since the purchase began, in tinybar."""
-        ledger = self._desk.ledger
-        movements = await ledger.movements(
-            after_ns=self._begun_ns, until_ns=await ledger.watermark(), account=ledger.account
+
+async def collect(desk: Desk, state: State, out: Path, *, begun_ns: int | None = None) -> Report:
+    """Fetch the weights of a task of this directory that is over, and score them, by what the directory kept.
+
+    Args:
+        begun_ns: when what it cost began to be spent; None looks up when the purchase began.
+
+    Raises:
+        MarketError: SHOAL-T07, the task ended without a result; T09, no round could be trained.
+        UsageError: SHOAL-U08, another directory prepared the task.
+    """
+    fees = await fees_since(desk, _begun(desk, state) if begun_ns is None else begun_ns)
+    goal = goal_of(state)
+    if state.phase is not Phase.SETTLED or goal is None:
+        raise MarketError(
+            f"the task ended without a result ({state.phase})",
+            code="SHOAL-T07",
+            hint=_WHY[state.phase],
+            money=f"{format_hbar(state.refunded)} of {format_hbar(state.plan.escrow())} came back to your "
+            f"account; Hedera's fees were {format_hbar(fees)}",
         )
-        return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == ledger.account)
+    if goal.round == 0:
+        raise MarketError(
+            "no trainer could train the first round: with this recipe the loss becomes NaN or infinite, or the "
+            "model does not run on a whole chunk",
+            code="SHOAL-T09",
+            hint="a smaller learning rate or a grad_clip in recipe.json usually helps; `shoal watch` tells the reasons",
+            money=f"all of the escrow, {format_hbar(state.refunded)}, came back; "
+            f"Hedera's fees were {format_hbar(fees)}",
+        )
+    home = home_of(desk.settings, state.place.task)
+    if state.manifest is None or not (home / prepare.TEST_SPLIT).is_file():
+        raise UsageError(
+            f"{desk.settings.dir} does not hold what task {state.place.task.hex()[:12]} was prepared with",
+            code="SHOAL-U08",
+            hint="use the directory that created it; `shoal get` fetches the weights alone",
+        )
+    recipe, document = Recipe.from_dict(state.manifest.recipe), (home / prepare.DOCUMENT).read_bytes()
+    sha256 = await fetch_result(state, keys=desk.keys, transfer=desk.transfer, out=out, own=own_way(desk, state))
+    scored = await trio.to_thread.run_sync(prepare.evaluate, document, out, home / prepare.TEST_SPLIT, recipe)
+    return Report(
+        task_id=state.place.task.hex(),
+        weights=str(out.resolve()),
+        sha256=sha256,
+        rounds=goal.round,
+        metric=recipe.metric,
+        test_metric=scored.metric,
+        test_loss=scored.loss,
+        central_metric=None,
+        paid_tinybar=sum(int(claim.paid) for claim in state.claims.values()),
+        refunded_tinybar=int(state.refunded),
+        fees_tinybar=fees,
+    )
+
+
+def _begun(desk: Desk, state: State) -> int:
+    """When the purchase began; just before the task, where this directory does not know."""
+    kept = desk.store.get("begun", state.place.task.hex())
+    return state.created_ns - 1 if kept is None else int.from_bytes(kept, "big")
+
+
+async def fees_since(desk: Desk, begun_ns: int) -> int:
+    """What this account has paid to Hedera since then, for whatever it did, in tinybar."""
+    ledger = desk.ledger
+    movements = await ledger.movements(after_ns=begun_ns, until_ns=await ledger.watermark(), account=ledger.account)
+    return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == ledger.account)
+
+
+def describe_quote(offer: Quote) -> str:
+    """A quote for people.
+
+    >>> describe_quote(offer)  # doctest: +SKIP
+    "worst case 2.1 ℏ: 4 chunks x 10 rounds at 0.05 ℏ or less, 10 aggregates at 0.01 ℏ; Hedera's fees about $0.08. What
+    is not earned comes back."
+    """
+    plan = offer.plan
+    return (
+        f"worst case {format_hbar(offer.escrow)}: {plan.chunks} chunks x {plan.rounds} rounds at "
+        f"{format_hbar(plan.max_unit_price)} or less, {plan.rounds} aggregates at {format_hbar(plan.aggregate_price)}; "
+        f"Hedera's fees about ${offer.fees_usd:.2f}. What is not earned comes back."
+    )
+
+
+def quoted(offer: Quote) -> dict[str, Any]:
+    """A quote as a plain record."""
+    plan = offer.plan
+    return {
+        "escrow_tinybar": int(offer.escrow),
+        "units": offer.units,
+        "max_unit_price_tinybar": int(plan.max_unit_price),
+        "aggregate_price_tinybar": int(plan.aggregate_price),
+        "rounds": plan.rounds,
+        "chunks": plan.chunks,
+        "trainers": plan.seats,
+        "fees_usd": round(offer.fees_usd, 4),
+    }
 
 
 def quote_of(order: Order, examined: Examined, *, network: str, rate: Rate, now_s: int) -> Quote:

@@ -24,6 +24,9 @@ class Told:
     text: str
     data: dict[str, Any]
 
+    def __str__(self) -> str:
+        return f"{self.at_s:7.1f} s  {self.text}"
+
     def as_dict(self) -> dict[str, Any]:
         return {"event": self.kind, "at_s": round(self.at_s, 3), "text": self.text, **self.data}
 
@@ -59,6 +62,11 @@ class Story:
         self._add(time_ns, Happening("bid", counted(count, "sealed bid"), {"bids": count}))
         self._wake()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether everything is told that will be."""
+        return self._state is not None and _is_ended(self._state)
+
     async def follow(self, start: int = 0) -> AsyncGenerator[Told, None]:
         """From the `start`-th happening on, until the task is over and its trainers are paid."""
         while True:
@@ -66,7 +74,7 @@ class Story:
             while start < len(self.told):
                 yield self.told[start]
                 start += 1
-            if self._state is not None and _is_ended(self._state):
+            if self.is_over:
                 return
             await changed.wait()
 

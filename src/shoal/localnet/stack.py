@@ -15,7 +15,7 @@ import trio
 from shoal.client.books import balances
 from shoal.core.money import TINYBAR_PER_HBAR
 from shoal.errors import ProcessError
-from shoal.local.process import Child
+from shoal.localnet.process import Child
 from shoal.node import open_ledger
 from shoal.settings import Settings, write_toml
 
