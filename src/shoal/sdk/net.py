@@ -295,7 +295,7 @@ async def connect(
     >>> async with shoal.trio.connect(network="testnet") as net:  # doctest: +SKIP
     ...     print(await net.tasks())
     """
-    chosen = settings or Settings.load(flags={"dir": None if dir is None else Path(dir), **values})
+    chosen = settings or Settings.load(flags={"dir": None if dir is None else Path(dir).expanduser(), **values})
     async with _joined(chosen, None) as net:
         yield net
 
@@ -324,7 +324,7 @@ async def local(*, trainers: int = 4, dir: str | Path | None = None) -> AsyncIte
     >>> async with shoal.trio.local(trainers=2) as net:  # doctest: +SKIP
     ...     run = await net.train("examples/digits", budget="5 hbar")
     """
-    kept = None if dir is None else Path(dir).resolve()
+    kept = None if dir is None else Path(dir).expanduser().resolve()
     if kept is not None and kept.exists() and any(kept.iterdir()):
         raise UsageError(f"{kept} is not empty", code="SHOAL-U12", hint="a local network begins anew: name a new dir")
     directory = kept or Path(tempfile.mkdtemp(prefix="shoal-"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,12 +41,13 @@ def closed() -> UsageError:
     )
 
 
-class Facts:
+class Facts(ABC):
     """What is known of a run now; needs no waiting, and may be asked from any thread."""
 
     @property
+    @abstractmethod
     def _run(self) -> Run:
-        raise NotImplementedError
+        """The run that is asked."""
 
     @property
     def task_id(self) -> str:
