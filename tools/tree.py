@@ -11,13 +11,8 @@ README = ROOT / "README.md"
 START, END = "<!-- tree -->\n", "<!-- end of tree -->"
 BESIDE = {
     "contracts": "the escrow in Solidity, who may do what and when, and what it costs",
-<<<<<<< HEAD
-    "examples": "models with recipes and data: what `shoal train` takes",
-    "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e, live (opt-in)",
-=======
     "examples": "models with recipes and data: what `shoal train` takes; notebooks",
-    "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e",
->>>>>>> pyapi
+    "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e, live (opt-in)",
     "bench": "what was measured, and how to measure it again",
     "docs": "the devnet, decisions, and a section for each error code",
     "tools": "what `make` needs before anything is installed",
