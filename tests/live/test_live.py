@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 import trio
-from shoal.localnet.stack import local_stack
 
 from shoal.adapters.hedera import HederaLedger
 from shoal.client.examples import example
 from shoal.core import calls
+from shoal.localnet.stack import local_stack
 from shoal.node import ledger_settings
 from shoal.settings import Settings
 
