@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +64,9 @@ def test_training_a_model(tmp_path: Path) -> None:
 
 
 def test_looking_into_a_log(demo: Demo, tmp_path: Path) -> None:
-    outputs = execute("log.ipynb", tmp_path, SHOAL_DIR=os.fspath(demo.client))
+    """With an account that has nothing to do with the task, and keys of its own."""
+    (tmp_path / "stranger").mkdir()
+    (tmp_path / "stranger" / "shoal.toml").write_text((demo.directory / "trainer-1" / "shoal.toml").read_text())
+    outputs = execute("log.ipynb", tmp_path, SHOAL_DIR=str(tmp_path / "stranger"))
     assert texts(outputs).count("is paid") == demo.report["trainers"]
     assert "<svg" in cards(outputs)
