@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_the_result_can_be_fetched_again_by_its_owner_only(demo: Demo, tmp_path:
     busy = shoal("get", task, "--json", cwd=tmp_path, SHOAL_DIR=str(demo.directory / "trainer-1"))
     assert (busy.returncode, last_json(busy.stdout)["error"]["code"]) == (2, "SHOAL-U13"), "a node is running there"
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "shoal.toml").write_text((demo.directory / "trainer-1" / "shoal.toml").read_text())
+    shutil.copy(demo.directory / "trainer-1" / "shoal.toml", tmp_path / "other")
     stranger = shoal("get", task, "--json", cwd=tmp_path, SHOAL_DIR=str(tmp_path / "other"))
     assert (stranger.returncode, last_json(stranger.stdout)["error"]["code"]) == (2, "SHOAL-U08")
 
