@@ -34,7 +34,7 @@ contract MarketInvariantTest is Bench {
 
     /// @dev A function that is named twice is called twice as often.
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[36] memory actions = [
+        bytes4[34] memory actions = [
             Opening.register.selector,
             Opening.depositStake.selector,
             Opening.requestUnstake.selector,
@@ -46,7 +46,6 @@ contract MarketInvariantTest is Bench {
             Opening.createTask.selector,
             Opening.award.selector,
             Opening.accept.selector,
-            Opening.acceptForOther.selector,
             Opening.ready.selector,
             Opening.start.selector,
             Opening.cancel.selector,
@@ -66,7 +65,6 @@ contract MarketInvariantTest is Bench {
             Ending.expire.selector,
             Ending.claim.selector,
             Ending.claimAudits.selector,
-            Ending.claimMore.selector,
             Ending.release.selector,
             Handler.pass.selector,
             Handler.donate.selector,
