@@ -18,7 +18,7 @@ contract MarketInvariantTest is Bench {
         bytes4[] selectors;
     }
 
-    uint256 private constant OFTEN = 20; // of the actions that take a task or a dispute on its way
+    uint256 private constant OFTEN = 24; // of the actions that take a task or a dispute on its way
 
     Handler private handler;
 
@@ -70,12 +70,11 @@ contract MarketInvariantTest is Bench {
             Handler.donate.selector,
             Handler.push.selector
         ];
-        bytes4[4] memory often =
-            [Handler.push.selector, Handler.push.selector, Handler.push.selector, Disputes.pursue.selector];
+        bytes4[3] memory often = [Handler.push.selector, Handler.push.selector, Disputes.pursue.selector];
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), new bytes4[](actions.length + OFTEN));
         for (uint256 i = 0; i < targets[0].selectors.length; ++i) {
-            targets[0].selectors[i] = i < actions.length ? actions[i] : often[i % 4];
+            targets[0].selectors[i] = i < actions.length ? actions[i] : often[i % 3];
         }
     }
 

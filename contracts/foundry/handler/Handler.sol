@@ -9,7 +9,11 @@ import {Ending} from "./Ending.sol";
 /// that late phases are reached often; all else happens in between.
 contract Handler is Ending {
     constructor() {
-        _create(people[0], _plan(0)); // there is always a task to choose
+        _create(people[0], _plan(1)); // there is always a task to choose
+        for (uint256 i = 1; i < people.length - 1; i += 2) {
+            _do(people[i], 2 * VALIDATOR_STAKE, _registerCall());
+            _do(people[i], _joinCall());
+        }
     }
 
     // ------------------------------------------------------------------ time and luck
