@@ -178,6 +178,17 @@ contract DisputesTest is Scene {
         _refused(stranger, _drawJuryCall(id), abi.encodeWithSelector(AlreadyDrawn.selector, id));
     }
 
+    /// @dev Nobody judges its own cause: of four validators the other three are drawn.
+    function testFuzz_aChallengerIsNoJuror(uint64 wait) external {
+        _running();
+        _do(validators[4], _leaveCall());
+        _do(validators[0], plan.bond, _accuseCall(task, trainers[0]));
+        vm.warp(block.timestamp + wait % plan.disputeTime);
+        address[] memory jury = _jury(_id(1));
+        vm.assertEq(jury.length, 3, "the size of a jury");
+        for (uint256 i = 0; i < 3; ++i) vm.assertTrue(jury[i] != validators[0], "a challenger judges");
+    }
+
     function test_withoutEnoughValidatorsADisputeEndsAtOnce() external {
         _running();
         for (uint256 i = 0; i < 3; ++i) _do(validators[i], _leaveCall());

@@ -59,6 +59,7 @@ class Shell:
         places = ("SHOAL_PINATA_API_URL", "SHOAL_PINATA_UPLOADS_URL", "SHOAL_IPFS_GATEWAYS")
         lines = {**dict.fromkeys(places, self.double.url), **values}
         (self.cwd / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+        (self.cwd / ".env").chmod(0o600)
 
 
 @pytest.fixture

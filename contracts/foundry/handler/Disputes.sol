@@ -82,8 +82,10 @@ abstract contract Disputes is Voting {
 
     /// @dev One dispute the whole way, as far as time allows: most jurors vote, most of them alike.
     function pursue(uint256 which, uint256 seed) external {
+        Job storage chosen = _job(which);
+        _open(chosen, _member(_more(seed, 8)), _accuseCall(chosen.id, _seated(chosen, _more(seed, 9))));
         if (cases.length == 0) return;
-        bytes32 id = cases[which % cases.length];
+        bytes32 id = cases[cases.length - 1 - which % (cases.length < 3 ? cases.length : 3)];
         (Dispute memory dispute,) = market.getDispute(id);
         if (dispute.state != DisputeState.Open) return;
         if (dispute.decideBy == 0) {

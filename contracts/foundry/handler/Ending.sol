@@ -30,20 +30,6 @@ abstract contract Ending is Disputes {
         if (list.length > 0) _claimAudits(chosen, _anyone(who), leaf % list.length);
     }
 
-    /// @dev A leaf that is not in the tree, with a proof of one that is.
-    function claimMore(uint256 which, uint256 who, uint256 leaf, uint256 change) external {
-        Job storage chosen = _job(which);
-        bytes32 root = _outcome(market.getTask(chosen.id)).creditsRoot;
-        if (credits[root].length == 0) return;
-        leaf %= credits[root].length;
-        Credit memory forged = credits[root][leaf];
-        if (change % 3 == 0) forged.units += 1;
-        else if (change % 3 == 1) forged.aggregates += 1;
-        else forged.noShow = !forged.noShow;
-        bytes memory call = _claimCall(chosen.id, forged, _proof(chosen.id, root, leaf));
-        vm.assertTrue(!_act(_anyone(who), call), "a forged leaf was paid");
-    }
-
     function release(uint256 which, uint256 who, uint256 trainer) external {
         Job storage chosen = _job(which);
         _release(chosen, _anyone(who), _seated(chosen, trainer));
@@ -104,6 +90,18 @@ abstract contract Ending is Disputes {
         _lose(credit.trainer, lost);
         _gain(chosen.client, lost - toFinder);
         if (toFinder > 0) _gain(finderOf[chosen.id], toFinder);
+    }
+
+    /// @dev A leaf that is not in the tree, with a proof of one that is.
+    function _claimMore(Job storage chosen, address caller, uint256 leaf, uint256 change) internal {
+        bytes32 root = _outcome(market.getTask(chosen.id)).creditsRoot;
+        leaf %= credits[root].length;
+        Credit memory forged = credits[root][leaf];
+        if (change % 3 == 0) forged.units += 1;
+        else if (change % 3 == 1) forged.aggregates += 1;
+        else forged.noShow = !forged.noShow;
+        bytes memory call = _claimCall(chosen.id, forged, _proof(chosen.id, root, leaf));
+        vm.assertTrue(!_act(caller, call), "a forged leaf was paid");
     }
 
     /// @dev What a seat loses for its votes, or for not being there.

@@ -9,7 +9,11 @@ import {Ending} from "./Ending.sol";
 /// that late phases are reached often; all else happens in between.
 contract Handler is Ending {
     constructor() {
-        _create(people[0], _plan(0)); // there is always a task to choose
+        _create(people[0], _plan(1)); // there is always a task to choose
+        for (uint256 i = 1; i < people.length - 1; i += 2) {
+            _do(people[i], 2 * VALIDATOR_STAKE, _registerCall());
+            _do(people[i], _joinCall());
+        }
     }
 
     // ------------------------------------------------------------------ time and luck
@@ -47,10 +51,23 @@ contract Handler is Ending {
     function push(uint256 which, uint256 seed) external {
         Job storage chosen = _job(which);
         Task memory task = market.getTask(chosen.id);
+        _tryWhatIsForbidden(chosen, task, _more(seed, 0));
         if (task.phase == Phase.Created) _pushAward(chosen, task, seed);
         else if (task.phase == Phase.Awarded) _pushStart(chosen, task, seed);
         else if (task.phase == Phase.Running) _pushVote(chosen, task, seed);
         else _pushEnd(chosen, task, seed);
+    }
+
+    /// @dev What somebody without the right to it would like to do in this phase; if it works, a check complains.
+    function _tryWhatIsForbidden(Job storage chosen, Task memory task, uint256 seed) private {
+        if (task.phase == Phase.Awarded) {
+            _acceptForOther(chosen, _member(seed), _more(seed, 1) % chosen.crew.length);
+        } else if (task.phase == Phase.Running) {
+            _vote(chosen, _anyone(seed), seed % 2 == 0, _more(seed, 1), _more(seed, 2));
+            if (task.plan.seats == 1) _vote(chosen, chosen.client, seed % 2 == 0, _more(seed, 1), HONEST);
+        } else if (task.phase == Phase.Settled) {
+            _claimMore(chosen, _anyone(seed), _more(seed, 1), _more(seed, 2));
+        }
     }
 
     function _pushAward(Job storage chosen, Task memory task, uint256 seed) private {
@@ -81,6 +98,7 @@ contract Handler is Ending {
     function _pushVote(Job storage chosen, Task memory task, uint256 seed) private {
         if (seed % 16 == 0) _until(task.plan.endBy + 1);
         if (_now() > task.plan.endBy) {
+            _vote(chosen, chosen.seated[0], false, 0, HONEST); // too late
             if (seed % 2 == 0) _appeal(chosen, _anyone(seed / 2), seed / 32);
             else _until(task.plan.endBy + task.plan.disputeTime + 1);
             _expire(chosen, stranger);
@@ -89,6 +107,7 @@ contract Handler is Ending {
         bool checkpoint = seed % 3 == 0;
         uint256 fault = seed / 48 % 8 < FAULTS ? seed / 48 % 8 : HONEST;
         uint256 round = task.progress.round + (task.progress.round < task.plan.rounds ? 1 : 0);
+        if (seed % 5 == 0) round = _within(seed / 5, 1, task.plan.rounds); // an earlier one, perhaps
         for (uint256 i = 0; i < task.quorum && i < chosen.seated.length; ++i) {
             _vote(chosen, chosen.seated[i], checkpoint, round - 1, fault);
         }

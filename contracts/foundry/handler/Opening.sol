@@ -75,16 +75,6 @@ abstract contract Opening is Cast {
         if (chosen.crew.length > 0) _accept(chosen, who % chosen.crew.length);
     }
 
-    /// @dev Somebody else's place: the proof is right, the caller is not.
-    function acceptForOther(uint256 which, uint256 who, uint256 place) external {
-        Job storage chosen = _job(which);
-        if (chosen.crew.length == 0) return;
-        place %= chosen.crew.length;
-        address caller = _anyone(who);
-        if (caller == chosen.crew[place]) return;
-        vm.assertTrue(!_act(caller, _acceptCall(chosen, place)), "a place is personal");
-    }
-
     function ready(uint256 which, uint256 who) external {
         Job storage chosen = _job(which);
         _act(_seated(chosen, who), abi.encodeCall(Market.ready, (chosen.id)));
@@ -205,6 +195,14 @@ abstract contract Opening is Cast {
         vm.assertLe(plan.stakePerSeat, account.stake - account.locked, "a seat was taken without stake");
         uint64 until = place < chosen.primaries ? plan.acceptUntil : plan.standbyUntil;
         vm.assertLe(block.timestamp, until, "a seat was taken too late");
+    }
+
+    /// @dev Somebody else's place: the proof is right, the caller is not, though it has the stake.
+    function _acceptForOther(Job storage chosen, address caller, uint256 place) internal {
+        if (caller == chosen.crew[place]) return;
+        uint64 stake = market.getTask(chosen.id).plan.stakePerSeat;
+        if (!_act(caller, stake, _registerCall())) _act(caller, stake, abi.encodeCall(Market.depositStake, ()));
+        vm.assertTrue(!_act(caller, _acceptCall(chosen, place)), "a place is personal");
     }
 
     function _start(Job storage chosen, address caller) internal {
