@@ -71,6 +71,27 @@ def revive(value: Mapping[str, Any]) -> ShoalError:
     return kinds.get(code[:7], ShoalError)(message, code=code, hint=hint, money=money)
 
 
+def first_error(error: BaseException) -> BaseException:
+    """Nurseries wrap errors in groups: the first that says something to a user, else the first.
+
+    >>> first_error(ExceptionGroup("nursery", [ValueError("a"), DataError("column 3 is empty")]))
+    DataError('column 3 is empty')
+    """
+    flat: list[BaseException] = []
+    todo: list[BaseException] = [error]
+    while todo:
+        each = todo.pop(0)
+        if isinstance(each, BaseExceptionGroup):
+            todo += each.exceptions
+        else:
+            flat.append(each)
+    for kind in (KeyboardInterrupt, ShoalError):
+        for each in flat:
+            if isinstance(each, kind):
+                return each
+    return flat[0]
+
+
 class UsageError(ShoalError):
     exit_status = 2
     default_code = "SHOAL-U00"

@@ -24,6 +24,11 @@ _KNOWN_NAMES = {
 """Names that users of Hedera tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
 
 
+_HOST_PORT = r"^(\[[0-9a-fA-F:]+\]|[^\[\]:/\s]+):\d{1,5}$"
+_LISTS = frozenset({"listen", "bootstrap", "api_origins", "api_hosts"})
+"""Settings that a variable gives with commas."""
+
+
 class Settings(BaseModel):
     """What a node needs to know. `shoal config show` prints every value with its origin.
 
@@ -48,6 +53,17 @@ class Settings(BaseModel):
 
     listen: tuple[str, ...] = Field(("/ip4/127.0.0.1/tcp/0",), description="multiaddresses to listen on")
     bootstrap: tuple[str, ...] = Field((), description="multiaddresses of bootstrap nodes, with /p2p/<id>")
+
+    api_listen: str = Field(
+        "127.0.0.1:8420",
+        pattern=_HOST_PORT,
+        description="host:port of a client node's HTTP API; port 0 takes a free one",
+    )
+    command_listen: str = Field("127.0.0.1:9000", pattern=_HOST_PORT, description="host:port of POST /command")
+    api_origins: tuple[str, ...] = Field((), description="origins whose pages may use the API (CORS)")
+    api_hosts: tuple[str, ...] = Field((), description="names besides the loopback ones by which the API is called")
+    api_upload_mib: int = Field(512, ge=1, le=4_096, description="largest upload: model and data")
+    api_requests_per_minute: int = Field(1_200, ge=1, description="of one client address")
 
     s3_endpoint: str = Field("", description="URL of an S3 store, such as Akave O3; clients only")
     s3_region: str = "akave-network"
@@ -116,8 +132,7 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
         for variable in (_KNOWN_NAMES.get(name), f"SHOAL_{name.upper()}"):
             if variable and environment.get(variable):
                 text = str(environment[variable])
-                is_list = name in ("listen", "bootstrap")
-                values[name] = tuple(part for part in text.split(",") if part) if is_list else text
+                values[name] = tuple(part for part in text.split(",") if part) if name in _LISTS else text
                 origins[name] = Origin(f"environment {variable}")
     for name, value in given.items():
         values[name], origins[name] = value, Origin("flag")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from shoal.cli import output
 from shoal.client.prepare import Examined
+from shoal.client.purchase import quoted
 from shoal.core.money import Tinybar, format_hbar, parse_hbar
 from shoal.core.quote import Quote
 from shoal.errors import UsageError
@@ -26,21 +26,6 @@ def describe(examined: Examined, as_json: bool) -> None:
         output.print_json({"event": "examined", "name": examined.name, **facts})
     else:
         output.say(f"{examined.name}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
-
-
-def quoted(offer: Quote) -> dict[str, Any]:
-    """A quote as a plain record."""
-    plan = offer.plan
-    return {
-        "escrow_tinybar": int(offer.escrow),
-        "units": offer.units,
-        "max_unit_price_tinybar": int(plan.max_unit_price),
-        "aggregate_price_tinybar": int(plan.aggregate_price),
-        "rounds": plan.rounds,
-        "chunks": plan.chunks,
-        "trainers": plan.seats,
-        "fees_usd": round(offer.fees_usd, 4),
-    }
 
 
 def show_quote(offer: Quote, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import trio
 from rich.console import Console
 from rich.logging import RichHandler
 
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, first_error
 
 T = TypeVar("T")
 
@@ -44,23 +44,6 @@ def show_error(error: ShoalError, *, as_json: bool) -> None:
         stderr.print(f"  money: {error.money}", markup=False, soft_wrap=True)
     if error.hint:
         stderr.print(f"  do:    {error.hint}", markup=False, soft_wrap=True)
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Nurseries wrap errors in groups: the first that says something to a user, else the first."""
-    flat: list[BaseException] = []
-    todo: list[BaseException] = [group]
-    while todo:
-        error = todo.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            todo += error.exceptions
-        else:
-            flat.append(error)
-    for kind in (KeyboardInterrupt, ShoalError):
-        for error in flat:
-            if isinstance(error, kind):
-                return error
-    return flat[0]
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:

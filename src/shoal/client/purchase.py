@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,6 +57,8 @@ class Order:
     budget: Tinybar | None = None
     """All that may ever be spent on trainers."""
     round_timeout_s: int = 60
+    bid_s: int | None = None
+    """How long bids are taken; None takes what is usual on the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Purchase:
         chunks = order.chunks or max(trainers, prepare.fewest_chunks(self._examined.split.train))
         rounds = order.rounds or recipe.rounds
         timing = LOCAL_TIMING if self._desk.settings.network == "devnet" else Timing()
+        timing = timing if order.bid_s is None else replace(timing, bid_s=order.bid_s)
         now_s = await self._desk.ledger.watermark() // 10**9
         try:
             return quote(
@@ -275,6 +278,21 @@ class Purchase:
             after_ns=self._begun_ns, until_ns=await ledger.watermark(), account=ledger.account
         )
         return sum(int(movement.fee_tinybar) for movement in movements if movement.payer == ledger.account)
+
+
+def quoted(offer: Quote) -> dict[str, Any]:
+    """A quote as a plain record."""
+    plan = offer.plan
+    return {
+        "escrow_tinybar": int(offer.escrow),
+        "units": offer.units,
+        "max_unit_price_tinybar": int(plan.max_unit_price),
+        "aggregate_price_tinybar": int(plan.aggregate_price),
+        "rounds": plan.rounds,
+        "chunks": plan.chunks,
+        "trainers": plan.seats,
+        "fees_usd": round(offer.fees_usd, 4),
+    }
 
 
 def check_writable(out: Path) -> None:

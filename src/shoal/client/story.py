@@ -70,6 +70,11 @@ class Story:
         self._add(time_ns, Happening("bid", f"{count} sealed bid" + "s" * (count > 1), {"bids": count}))
         self._wake()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether everything is told that will be."""
+        return self._state is not None and _is_ended(self._state)
+
     async def follow(self, start: int = 0) -> AsyncGenerator[Told, None]:
         """From the `start`-th happening on, until the task is over and its trainers are paid."""
         while True:
@@ -77,7 +82,7 @@ class Story:
             while start < len(self.told):
                 yield self.told[start]
                 start += 1
-            if self._state is not None and _is_ended(self._state):
+            if self.is_over:
                 return
             await changed.wait()
 
