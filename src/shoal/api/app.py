@@ -72,8 +72,7 @@ async def _run(shell: Shell, name: str, arguments: list[str]) -> JSONResponse:
     try:
         return JSONResponse({"status": "ok", **await shell.run(name, arguments)})
     except ShoalError as error:
-        more = {"code": error.code, "hint": error.hint, "money": error.money}
-        return JSONResponse({"error": error.message, **more}, problems.status_of(error))
+        return problems.respond(error)
 
 
 def _app(title: str, description: str, *, docs: str) -> FastAPI:

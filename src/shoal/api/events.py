@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from starlette.responses import StreamingResponse
 
-from shoal.api.following import Followed
+from shoal.api.following import LOOK_S, Followed, Following
 from shoal.api.views import plain
 from shoal.errors import UsageError
 
@@ -51,25 +51,28 @@ def last_event_id(text: str | None) -> int:
     return int(text) + 1 if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-async def lines(followed: Followed, start: int, streams: Streams) -> AsyncIterator[str]:
+async def lines(following: Following, followed: Followed, start: int, streams: Streams) -> AsyncIterator[str]:
     """The stream's text: every happening, a comment where nothing happens, and `end` once all is told."""
-    index = start
+    index, silent_s = start, 0.0
     with streams.one():
         yield f"retry: {RETRY_MS}\n\n"
         while True:
-            told = await followed.told(index, patience_s=KEEPALIVE_S)
+            told = await followed.told(index, patience_s=LOOK_S)
             if told is not None:
                 yield f"id: {index}\nevent: {told.kind}\ndata: {json.dumps(plain(told.as_dict()))}\n\n"
-                index += 1
+                index, silent_s = index + 1, 0.0
+            elif (other := following.current(followed)) is not followed:
+                followed = other  # its story is the same, from the beginning
             elif followed.is_told(index):
                 if followed.state.phase.over:
                     yield f"event: end\ndata: {json.dumps({'phase': str(followed.state.phase)})}\n\n"
                 return
-            else:
+            elif (silent_s := silent_s + LOOK_S) >= KEEPALIVE_S:
                 yield ": nothing new\n\n"
+                silent_s = 0.0
 
 
-def response(followed: Followed, start: int, streams: Streams) -> StreamingResponse:
+def response(following: Following, followed: Followed, start: int, streams: Streams) -> StreamingResponse:
     """The stream from the `start`-th happening on.
 
     Raises:
@@ -77,4 +80,6 @@ def response(followed: Followed, start: int, streams: Streams) -> StreamingRespo
     """
     streams.check()
     headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(lines(followed, start, streams), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        lines(following, followed, start, streams), media_type="text/event-stream", headers=headers
+    )

@@ -27,6 +27,7 @@ READERS = 64
 """Tasks of others followed at once."""
 KEPT = 256
 """Tasks that are over and whose story is kept in memory."""
+PASSED_S, LOOK_S = 60.0, 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
 
@@ -101,6 +102,20 @@ class Following:
         if followed.state.phase.over:
             self._retire(followed)
         return followed.state
+
+    async def passed(self, followed: Followed, time_ns: int) -> State:
+        """A task's state once its log is read up to a consensus time, or a minute has passed.
+
+        Who follows it may change in between; only they read its log, since two at once would fold things twice.
+        """
+        with trio.move_on_after(PASSED_S):
+            while (now := self.current(followed)).state.now_ns < time_ns:
+                await now.tasklog.wait_for(lambda log: log.log.now_ns >= time_ns, timeout_s=LOOK_S)
+        return self.current(followed).state
+
+    def current(self, followed: Followed) -> Followed:
+        """Whoever follows the same task now."""
+        return self.known(followed.task) or followed
 
     async def drive(self, created: LoggedEvent, task: TaskId) -> Followed:
         """Do the client's part of a task from now on, to its end."""

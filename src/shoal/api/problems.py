@@ -76,6 +76,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(description="what happened, and where")
+    error: str = Field(description="the same as `detail`, where programs that send commands look for it")
     code: str = Field(examples=["SHOAL-T08"])
     hint: str = Field("", description="what you can do now")
     money: str = Field("", description="what this means for your money; empty where none was involved")
@@ -105,6 +106,7 @@ def problem_of(error: ShoalError, *, status: int | None = None) -> dict[str, Any
         title=_TITLES.get(error.code[:7], "Error"),
         status=status or status_of(error),
         detail=error.message,
+        error=error.message,
         code=error.code,
         hint=error.hint,
         money=error.money,

@@ -133,7 +133,8 @@ def _add_task(routes: APIRouter, service: Service) -> None:
         wanted: Wanted, last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=40)] = None
     ) -> Response:
         """Server-Sent Events from the beginning, or after `Last-Event-ID`; `end` is the last."""
-        return events.response(await service.find(wanted), events.last_event_id(last_event_id), streams)
+        start = events.last_event_id(last_event_id)
+        return events.response(service.following, await service.find(wanted), start, streams)
 
     @routes.get("/tasks/{task}/metrics", responses=documented(404, 422), tags=["tasks"])
     async def get_metrics(wanted: Wanted) -> m.MetricsRecord:

@@ -47,12 +47,12 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
     token = Token.load(settings.dir)
     with _listening(settings.api_listen) as api, _listening(settings.command_listen) as commands:
         async with Service.open(desk) as service, trio.open_nursery() as nursery:
-            stop = trio.Event()
-            shell = Shell(desk)
+            stop, shell = trio.Event(), Shell(desk)
+            served = Serving(_url(api), _url(commands), token, service)
             nursery.start_soon(_serve, resource_app(service, token, peer_id_of=peer_id_of), api, stop)
             nursery.start_soon(_serve, command_app(service, shell, token), commands, stop)
             try:
-                yield Serving(_url(api), _url(commands), token, service)
+                yield served
             finally:
                 stop.set()
             with trio.move_on_after(STOP_S):
@@ -62,7 +62,7 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
 
 async def _serve(app: Any, listener: socket.socket, stop: trio.Event) -> None:
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
+    config.bind = [f"fd://{listener.detach()}"]  # Hypercorn closes it
     config.accesslog = None  # of a line a request nobody would read, and none can hold what it should not
     config.errorlog = logging.getLogger("shoal.http")
     config.graceful_timeout = STOP_S

@@ -228,12 +228,11 @@ class Service:
         try:
             outcome = await ledger.call(calls.Cancel(followed.task))
         except CallReverted as error:
-            await followed.tasklog.catch_up()
-            if followed.state.phase is not Phase.CANCELLED:
-                raise _too_late(followed.state) from error
-            return followed.state
-        await followed.tasklog.passed(outcome.time_ns)
-        return followed.state
+            state = await self.following.passed(followed, await ledger.watermark())
+            if state.phase is not Phase.CANCELLED:
+                raise _too_late(state) from error
+            return state
+        return await self.following.passed(followed, outcome.time_ns)
 
     async def result(self, followed: Followed) -> Result:
         """The weights, decrypted and equal to what was confirmed on chain; fetched once, then kept.
