@@ -13,7 +13,7 @@ from shoal.adapters.engine import SandboxedEngine
 from shoal.adapters.hedera import HederaLedger, LedgerReader, LedgerSettings
 from shoal.adapters.keys import FileKeys, key_from_file, key_from_keyring
 from shoal.adapters.libp2p import Libp2pNetwork, open_network
-from shoal.adapters.libp2p.peer_id import peer_id_of
+from shoal.adapters.libp2p.peer_id import peer_id_of as peer_id_of
 from shoal.adapters.store import SqliteStore
 from shoal.adapters.transfer import HttpTransfer
 from shoal.core.entries import Place

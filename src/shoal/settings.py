@@ -35,7 +35,8 @@ _KNOWN_NAMES = {
 _BORROWED = frozenset({"IP", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "JWT_TOKEN", "API_KEY", "API_SECRET"})
 """Of these, the names that other programs use too: they count only where no shoal.toml says otherwise."""
 VARIABLES = frozenset(_KNOWN_NAMES.values())
-_LISTS = ("listen", "bootstrap", "ipfs_gateways")
+_LISTS = frozenset({"listen", "bootstrap", "ipfs_gateways", "api_origins", "api_hosts"})
+"""Settings that a variable gives with commas."""
 _OTHER_WAYS = {
     "operator_key": "or say where it lies with operator_key_file or operator_keyring",
     "contract_id": "`shoal contract deploy` makes a market of your own",
@@ -48,6 +49,7 @@ _SECRETS = (
     "pinata_api_secret",
     "pinata_gateway_key",
 )
+_HOST_PORT = r"^(\[[0-9a-fA-F:]+\]|[^\[\]:/\s]+):\d{1,5}$"
 
 
 class Settings(BaseModel):
@@ -77,6 +79,17 @@ class Settings(BaseModel):
 
     listen: tuple[str, ...] = Field(("/ip4/127.0.0.1/tcp/0",), description="multiaddresses to listen on")
     bootstrap: tuple[str, ...] = Field((), description="multiaddresses of bootstrap nodes, with /p2p/<id>")
+
+    api_listen: str = Field(
+        "127.0.0.1:8420",
+        pattern=_HOST_PORT,
+        description="host:port of a client node's HTTP API; port 0 takes a free one",
+    )
+    command_listen: str = Field("127.0.0.1:9000", pattern=_HOST_PORT, description="host:port of POST /command")
+    api_origins: tuple[str, ...] = Field((), description="origins whose pages may use the API (CORS)")
+    api_hosts: tuple[str, ...] = Field((), description="names besides the loopback ones by which the API is called")
+    api_upload_mib: int = Field(512, ge=1, le=4_096, description="largest upload: model and data")
+    api_requests_per_minute: int = Field(1_200, ge=1, description="of one client address")
 
     s3_endpoint: str = Field("", description="URL of an S3 store, such as Akave O3; clients only")
     s3_region: str = "akave-network"

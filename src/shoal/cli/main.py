@@ -62,6 +62,29 @@ def demo(
 
 
 @app.command()
+def up(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the network is kept.")] = Path(".shoal-network"),
+    trainers: Annotated[int, typer.Option(min=1, max=16)] = 4,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of the HTTP API.", show_default="127.0.0.1:8420")
+    ] = None,
+    command_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of POST /command.", show_default="127.0.0.1:9000")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
+    as_json: Json = False,
+) -> None:
+    """Keep a whole local network running, with an HTTP API to train on it; the same directory again goes on."""
+    from shoal.cli.up import run_up
+
+    output.set_up_logs(verbose=verbose)
+    output.run(
+        lambda: run_up(directory, trainers=trainers, listen=listen, command_listen=command_listen, as_json=as_json),
+        as_json=as_json,
+    )
+
+
+@app.command()
 def devnet(
     directory: Annotated[Path, typer.Option("--dir", help="Where the ledger is kept.")] = Path(".shoal-devnet"),
     port_base: Annotated[int, typer.Option(help="First of three ports; 0 takes free ones.", min=0, max=65533)] = 50211,
@@ -87,7 +110,7 @@ def devnet(
 
 @node_app.command("run")
 def node_run(
-    role: Annotated[str, typer.Option(help="bootstrap or trainer.")],
+    role: Annotated[str, typer.Option(help="bootstrap, client or trainer; a client serves the HTTP API.")],
     directory: Dir = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
     yes: Yes = False,

@@ -63,6 +63,8 @@ class Order:
     budget: Tinybar | None = None
     """All that may ever be spent on trainers."""
     round_timeout_s: int = 60
+    bid_s: int | None = None
+    """How long bids are taken; None takes what is usual on the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +335,7 @@ def quote_of(order: Order, examined: Examined, *, network: str, rate: Rate, now_
     chunks = order.chunks or max(trainers, prepare.fewest_chunks(examined.split.train))
     rounds = order.rounds or examined.recipe.rounds
     timing = _local_timing() if network == "devnet" else Timing()
+    timing = timing if order.bid_s is None else replace(timing, bid_s=order.bid_s)
     try:
         return quote(
             chunks=chunks,

@@ -17,6 +17,7 @@ from shoal.core.money import TINYBAR_PER_HBAR
 from shoal.errors import ProcessError
 from shoal.localnet.process import Child
 from shoal.node import open_ledger
+from shoal.seal.files import whole_file
 from shoal.settings import Settings, write_toml
 
 READY_S = 90.0
@@ -27,6 +28,8 @@ CONTRACT = "local"
 ASKS_HBAR_PER_HOUR = (1.0, 1.2, 1.4, 1.7)
 """What the trainers ask for an hour: they compete, so they differ."""
 NODE = "shoal"
+NOTE = "network.json"
+"""What a network is taken up again by; readable by its owner only, since it holds keys of the accounts."""
 
 
 @dataclass
@@ -68,6 +71,9 @@ async def local_stack(
     client_hbar: int = CLIENT_HBAR,
 ) -> AsyncIterator[LocalStack]:
     """Start everything, hand it over, and end everything on the way out.
+
+    A directory in which a network has been before is taken up again: its ledger, contract, accounts and objects. The
+    books of `stack.opening` then begin now.
 
     Args:
         ledger: a ledger that runs already, and the operator that pays for contract and accounts on it; None starts a
@@ -117,8 +123,7 @@ async def _start(stack: LocalStack, trainers: int, say: Callable[[str], None], *
         if own_ledger:
             await _start_devnet(stack)
     say(f"ledger ({stack.settings.network}) and S3 server are up")
-    contract, accounts = await _provision(stack, trainers)
-    say(f"contract {contract} deployed; {trainers} trainers and a client have accounts")
+    contract, accounts = await _provision(stack, trainers, say)
     bootstrap = await _start_node(stack, "bootstrap", "bootstrap", {})
     common = {
         "contract_id": contract,
@@ -163,13 +168,14 @@ async def _start_storage(stack: LocalStack) -> None:
     child = _start_child(stack, "storage", ["shoal.adapters.seaweed", "--dir", str(directory), "--json"])
     ready = await child.line(timeout_s=READY_S)
     keys = json.loads(Path(ready["credentials"]).read_text())
+    path = directory / "endpoint.json"
+    bucket = json.loads(path.read_text())["s3_bucket"] if path.is_file() else f"shoal-{secrets.token_hex(4)}"
     values = {
         "s3_endpoint": ready["endpoint"],
         "s3_access_key": keys["access_key"],
         "s3_secret_key": keys["secret_key"],
-        "s3_bucket": f"shoal-{secrets.token_hex(4)}",
+        "s3_bucket": bucket,
     }
-    path = directory / "endpoint.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(values))
 
@@ -184,18 +190,28 @@ def _start_child(stack: LocalStack, name: str, arguments: list[str], *, essentia
     return child
 
 
-async def _provision(stack: LocalStack, trainers: int) -> tuple[str, dict[str, dict[str, str]]]:
-    """Deploy the contract and create the accounts, all through the ledger adapter."""
-    accounts: dict[str, dict[str, str]] = {}
+async def _provision(
+    stack: LocalStack, trainers: int, say: Callable[[str], None]
+) -> tuple[str, dict[str, dict[str, str]]]:
+    """Deploy the contract and create the accounts, all through the ledger adapter; what is there is used again."""
+    note = stack.directory / NOTE
+    kept: dict[str, Any] = json.loads(note.read_text()) if note.is_file() else {"contract": "", "accounts": {}}
+    contract: str = kept["contract"]
+    accounts: dict[str, dict[str, str]] = kept["accounts"]
     async with open_ledger(stack.settings) as ledger:
-        contract = (await ledger.deploy(CONTRACT)).contract_id
+        say(f"contract {contract} is taken up again" if contract else "the contract is being deployed")
+        contract = contract or (await ledger.deploy(CONTRACT)).contract_id
         wanted = [*((f"trainer-{n + 1}", stack.trainer_hbar) for n in range(trainers)), ("client", stack.client_hbar)]
         for name, hbar in wanted:
-            key = ledger.new_key()
-            account = await ledger.create_account(hbar * TINYBAR_PER_HBAR, key)
-            accounts[name] = {"operator_id": account, "operator_key": key}
-            stack.names[account] = name
+            if name not in accounts:
+                key = ledger.new_key()
+                account = await ledger.create_account(hbar * TINYBAR_PER_HBAR, key)
+                accounts[name] = {"operator_id": account, "operator_key": key}
+            stack.names[accounts[name]["operator_id"]] = name
         stack.names[contract] = "contract"
+        with whole_file(note) as file:
+            file.write(json.dumps({"contract": contract, "accounts": accounts}).encode())
+        say(f"contract {contract}; {trainers} trainers and a client have accounts")
         stack.supply = int(await ledger.supply())
         stack.opened_ns = await ledger.watermark()
         stack.opening = await balances(ledger, list(stack.names))
