@@ -5,9 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := .make
 NPM := npm --silent --no-audit --no-fund
+SLITHER := $(STAMP)/slither/bin/slither
+# Sequences of calls in the invariant tests of the contract; each function is fuzzed eight times as often.
+RUNS ?= 24
 
 .DEFAULT_GOAL := help
-.PHONY: help repo demo test tree check unit e2e sim fuzz bench bench-mesh contracts clean
+.PHONY: help repo demo test tree check unit e2e live sim fuzz bench bench-mesh contracts clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +30,9 @@ unit: $(STAMP)/tools ## The quick tests
 
 e2e: $(STAMP)/tools ## The whole stack, as a newcomer runs it
 	$(BIN)/pytest tests/e2e $(ARGS)
+
+live: $(STAMP)/tools ## One task on the ledger that the environment names; skipped without credentials
+	$(BIN)/pytest tests/live $(ARGS)
 
 sim: $(STAMP)/tools ## Simulate whole tasks with seeded faults
 	$(BIN)/pytest tests/unit/core/test_simulator.py $(ARGS)
@@ -51,11 +57,20 @@ bench-mesh: $(STAMP)/tools ## Measure the peer network alone: many nodes, and a 
 	$(BIN)/python bench/mesh.py $(ARGS)
 	$(BIN)/python bench/flood.py
 
-contracts: $(STAMP)/contracts ## Compile the contract and compare it with the committed artefact
+contracts: $(STAMP)/contracts $(SLITHER) ## Compile the contract again, fuzz it (RUNS=1000: longer), have slither read it
 	cd contracts && $(NPM) run check
+	cd contracts && FOUNDRY_INVARIANT_RUNS=$(RUNS) FOUNDRY_FUZZ_RUNS=$$((8 * $(RUNS))) $(NPM) test
+	$(SLITHER) contracts/foundry/slither-input.json --compile-force-framework solc-json \
+		--solc contracts/foundry/solc.mjs --solc-disable-warnings --filter-paths node_modules \
+		--exclude-optimization --exclude-informational --exclude-low --fail-medium
+
+.PHONY: branches
+branches: $(STAMP)/contracts ## Measure which branches of the contract its tests take
+	cd contracts && $(NPM) run branches
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(STAMP) contracts/node_modules tests/js/node_modules tests/js-libp2p/node_modules
+	rm -rf $(VENV) $(STAMP) contracts/node_modules contracts/foundry/out contracts/foundry/cache
+	rm -rf tests/js/node_modules tests/js-ipfs/node_modules tests/js-libp2p/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) tools/preflight.py python
@@ -82,10 +97,18 @@ $(STAMP)/contracts: contracts/package-lock.json
 	cd contracts && $(NPM) ci
 	@touch $@
 
-$(STAMP)/js: tests/js/package-lock.json
+# In a virtual environment of its own: its libraries are not those of the package.
+$(SLITHER): contracts/slither.txt
+	@$(PYTHON) tools/preflight.py python
+	$(PYTHON) -m venv $(STAMP)/slither
+	$(STAMP)/slither/bin/pip install --quiet --requirement contracts/slither.txt
+	@touch $@
+
+$(STAMP)/js: tests/js/package-lock.json tests/js-ipfs/package-lock.json
 	@$(PYTHON) tools/preflight.py node
 	@mkdir -p $(STAMP)
 	cd tests/js && $(NPM) ci
+	cd tests/js-ipfs && $(NPM) ci
 	@touch $@
 
 $(STAMP)/js-libp2p: tests/js-libp2p/package-lock.json

@@ -22,6 +22,13 @@ interface MarketTypes {
         uint64 startUntil;
         uint64 endBy;
         uint32 window; // seconds between the confirmation of the result and settlement
+        uint8 auditors; // validators in a committee and in a jury, an odd number; 0: no audits, no disputes
+        uint64 auditPrice; // tinybar for one audit, and for one juror's vote
+        uint32 audits; // that are paid, at most
+        uint64 bond; // tinybar that whoever opens a dispute puts down
+        uint64 slash; // tinybar of the stake that proven fraud costs
+        uint16 finderShare; // of it for whoever opened the dispute, in 1/10,000; the rest is the client's
+        uint32 disputeTime; // seconds until a jury must be drawn, and then until it must have decided
     }
 
     enum Phase {
@@ -52,6 +59,7 @@ interface MarketTypes {
         uint32 round;
         uint32 units;
         uint32 aggregates;
+        uint32 audits;
         bytes32 checkpoint;
         bytes32 creditsRoot;
     }
@@ -61,6 +69,7 @@ interface MarketTypes {
         uint32 round;
         uint32 units;
         uint32 aggregates;
+        uint32 audits;
         bytes32 result;
         bytes32 creditsRoot;
     }
@@ -84,9 +93,69 @@ interface MarketTypes {
         uint64 claimUntil;
         uint32 claimedUnits;
         uint32 claimedAggregates;
+        uint32 claimedAudits;
         uint64 compensationDue; // tinybar for each trainer at its release
+        uint32 drawnRound; // up to which an audit draw was made
+        uint64 drawRequestedAt; // 0 while no draw is asked for
+        uint16 openDisputes;
+        uint32 disputes; // ever opened
+        bool resultDisputed; // a dispute about the result is open
+        bool appealed; // the result was upheld by a jury in place of the quorum
+        bytes32 wrongProposal; // a confirmed result that a jury replaced
+        bytes32 rightProposal; // what the jury upheld
+        address finder; // whoever opened that dispute
         Progress progress;
         Result result;
+    }
+
+    struct Validator {
+        uint64 stake; // its part of the account's locked stake
+        uint32 place; // in the pool, from 1; 0: not in it
+        uint32 duties; // juries it sits on
+    }
+
+    /// @notice A validator that was drawn, with what its entries in the log are checked by.
+    struct Member {
+        address validator;
+        bytes32 signingKey;
+        bytes32 recipient;
+    }
+
+    enum DisputeKind {
+        Fraud, // about one trainer's work
+        Result, // about a confirmed result
+        Appeal // about a result that no quorum confirmed
+    }
+
+    enum DisputeState {
+        None,
+        Open,
+        Upheld,
+        Rejected,
+        Void // no jury, or none that agreed
+    }
+
+    struct Dispute {
+        bytes32 taskId;
+        DisputeKind kind;
+        DisputeState state;
+        uint8 upheld; // votes
+        uint8 rejected;
+        uint64 bond;
+        uint64 openedAt;
+        uint64 decideBy; // 0 before its jury is drawn
+        address challenger;
+        address accused; // 0 where it is about a result
+        bytes32 subject; // hash of the log entry that shows the fraud, or of the proposal
+        address[] jury;
+        Result replacement;
+    }
+
+    enum Ballot {
+        None, // not a juror
+        Due,
+        Uphold,
+        Reject
     }
 
     struct Account {
@@ -95,12 +164,16 @@ interface MarketTypes {
         uint64 stake; // the locked part included
         uint64 locked;
         uint64 balance; // what `withdraw` pays
+        uint64 unbonding; // was stake, becomes balance
+        uint64 unbondAt;
     }
 
     struct Seat {
         bool accepted;
         bool ready;
         bool closed; // claimed or released
+        bool accused; // a dispute about its work is open
+        bool slashed;
         uint32 units;
         uint16 rank;
     }
@@ -109,7 +182,11 @@ interface MarketTypes {
 
     event Registered(address indexed account, bytes32 signingKey, bytes32 recipient, uint64 stake);
     event StakeDeposited(address indexed account, uint64 amount);
+    event UnstakeRequested(address indexed account, uint64 amount, uint64 unbondAt);
+    event UnstakeCancelled(address indexed account, uint64 amount);
     event Unstaked(address indexed account, uint64 amount);
+    event ValidatorJoined(address indexed account, uint64 locked);
+    event ValidatorLeft(address indexed account);
     event Withdrawn(address indexed account, uint64 amount);
 
     event TaskCreated(
@@ -140,6 +217,7 @@ interface MarketTypes {
         bytes32 checkpoint,
         uint32 units,
         uint32 aggregates,
+        uint32 audits,
         bytes32 creditsRoot
     );
     event CheckpointConfirmed(
@@ -148,6 +226,7 @@ interface MarketTypes {
         bytes32 checkpoint,
         uint32 units,
         uint32 aggregates,
+        uint32 audits,
         bytes32 creditsRoot
     );
     event ResultPublished(
@@ -158,6 +237,7 @@ interface MarketTypes {
         uint32 round,
         uint32 units,
         uint32 aggregates,
+        uint32 audits,
         bytes32 creditsRoot
     );
     event ResultVoted(bytes32 indexed taskId, address indexed voter, bytes32 result, bytes32 proposal);
@@ -168,6 +248,7 @@ interface MarketTypes {
         uint32 round,
         uint32 units,
         uint32 aggregates,
+        uint32 audits,
         bytes32 creditsRoot,
         uint64 settleAfter
     );
@@ -179,11 +260,38 @@ interface MarketTypes {
         uint32 aggregates,
         uint64 paid,
         uint64 stakeReturned,
-        uint64 penalty
+        uint64 penalty, // of the stake, to the client
+        uint64 finderFee, // of the stake, to whoever found a wrong vote
+        uint64 forfeited // pay of a slashed trainer, to the client
     );
+    event AuditsClaimed(bytes32 indexed taskId, address indexed validator, uint32 audits, uint64 paid);
     event Cancelled(bytes32 indexed taskId, uint64 refunded, uint64 compensation);
     event Expired(bytes32 indexed taskId, uint8 reason, uint64 refunded, uint64 compensation);
     event Released(bytes32 indexed taskId, address indexed trainer, uint64 stakeReturned, uint64 compensation);
+
+    event DrawRequested(bytes32 indexed taskId, uint32 round);
+    event Drawn(bytes32 indexed taskId, uint32 round, bytes32 seed, Member[] committee);
+    event DisputeOpened(
+        bytes32 indexed taskId,
+        bytes32 indexed disputeId,
+        DisputeKind kind,
+        address challenger,
+        address accused,
+        bytes32 subject,
+        uint64 bond
+    );
+    event ReplacementProposed(bytes32 indexed taskId, bytes32 indexed disputeId, Result result);
+    event JuryDrawn(bytes32 indexed taskId, bytes32 indexed disputeId, Member[] jury, uint64 decideBy);
+    event Judged(bytes32 indexed taskId, bytes32 indexed disputeId, address indexed juror, bool upheld);
+    event JurorPaid(bytes32 indexed taskId, bytes32 indexed disputeId, address indexed juror, uint64 amount);
+    event JurorFined(bytes32 indexed taskId, bytes32 indexed disputeId, address indexed juror, address to, uint64 amount);
+    event DisputeClosed(
+        bytes32 indexed taskId, bytes32 indexed disputeId, DisputeState state, address bondTo, uint64 bondReturned
+    );
+    event Slashed(bytes32 indexed taskId, address indexed trainer, uint64 toFinder, uint64 toClient);
+    event ResultReplaced(
+        bytes32 indexed taskId, bytes32 indexed disputeId, bytes32 result, uint64 settleAfter
+    );
 
     // ------------------------------------------------------------------ errors
 
@@ -200,6 +308,14 @@ interface MarketTypes {
     error AlreadyCancelled(bytes32 taskId);
     error AlreadyExpired(bytes32 taskId);
     error NothingToWithdraw(address account);
+    error NothingToUnstake(address account);
+    error AlreadyValidator(address account);
+    error AlreadyRequested(bytes32 taskId);
+    error AlreadyDrawn(bytes32 disputeId);
+    error AlreadyJudged(bytes32 disputeId, address juror);
+    error AlreadyResolved(bytes32 disputeId);
+    error AlreadyDisputed(bytes32 taskId);
+    error AlreadySlashed(bytes32 taskId, address trainer);
 
     // The call is not allowed.
     error NotTinybar(uint256 given);
@@ -229,4 +345,18 @@ interface MarketTypes {
     error AlreadyPublished(bytes32 taskId, bytes32 proposal);
     error CreditsExhausted(bytes32 taskId);
     error WithdrawFailed(address account, uint64 amount);
+    error NotAValidator(address account);
+    error OnDuty(address account, uint32 duties);
+    error NoDisputes(bytes32 taskId);
+    error DisputesOpen(bytes32 taskId, uint16 open);
+    error WrongBond(uint64 expected, uint256 given);
+    error NothingToDraw(bytes32 taskId);
+    error OnlyAccounts(address caller);
+    error NoSeed();
+    error NoFunction();
+    error UnknownDispute(bytes32 disputeId);
+    error NotAJuror(bytes32 disputeId, address account);
+    error SameResult(bytes32 taskId, bytes32 proposal);
+    error OwnWork(bytes32 taskId, address account);
+    error NotAuditor(bytes32 taskId, address account);
 }

@@ -9,9 +9,15 @@ library PlanRules {
     /// @dev A task ends within this time of its creation, so that no stake can be locked for ever.
     uint64 internal constant MAX_LIFE = 90 days;
     uint64 internal constant MAX_WINDOW = 30 days;
+    uint8 internal constant MAX_AUDITORS = 7;
+    uint16 internal constant WHOLE = 10_000;
+    /// @dev A juror that fails loses the price of an audit: its stake has to bear a few of these.
+    uint64 internal constant FINES = 16;
 
-    /// @notice The escrow of a plan: every unit at the ceiling and every aggregate. Reverts if the plan is invalid.
-    function worstCase(MarketTypes.Plan calldata plan) internal view returns (uint256 escrow) {
+    /// @notice The escrow of a plan: every unit at the ceiling, every aggregate and every audit. Reverts if the plan is
+    /// invalid.
+    /// @param validatorStake what each validator has locked.
+    function worstCase(MarketTypes.Plan calldata plan, uint64 validatorStake) internal view returns (uint256 escrow) {
         if (plan.rounds == 0) revert MarketTypes.InvalidPlan("rounds");
         uint256 units = uint256(plan.chunks) * plan.rounds;
         if (units > MAX_UNITS) revert MarketTypes.InvalidPlan("chunks");
@@ -23,7 +29,9 @@ library PlanRules {
         }
         if (plan.noShowPenalty > plan.stakePerSeat) revert MarketTypes.InvalidPlan("noShowPenalty");
         _requireOrder(plan);
-        escrow = units * plan.maxUnitPrice + uint256(plan.rounds) * plan.aggregatePrice;
+        _requireDisputes(plan, validatorStake);
+        escrow = units * plan.maxUnitPrice + uint256(plan.rounds) * plan.aggregatePrice
+            + uint256(plan.audits) * plan.auditPrice;
         if (uint256(plan.seats) * plan.compensation > escrow) revert MarketTypes.InvalidPlan("compensation");
     }
 
@@ -36,5 +44,23 @@ library PlanRules {
         if (plan.endBy <= plan.startUntil) revert MarketTypes.InvalidPlan("endBy");
         if (plan.endBy > block.timestamp + MAX_LIFE) revert MarketTypes.InvalidPlan("endBy");
         if (plan.window > MAX_WINDOW) revert MarketTypes.InvalidPlan("window");
+    }
+    /// @dev The jury is paid from the bond, so a bond covers all of it; without auditors every number is 0.
+    function _requireDisputes(MarketTypes.Plan calldata plan, uint64 validatorStake) private pure {
+        if (plan.auditors == 0) {
+            bool unused = plan.auditPrice == 0 && plan.audits == 0 && plan.bond == 0 && plan.slash == 0
+                && plan.finderShare == 0 && plan.disputeTime == 0;
+            if (!unused) revert MarketTypes.InvalidPlan("auditors");
+            return;
+        }
+        if (plan.auditors % 2 == 0 || plan.auditors > MAX_AUDITORS) revert MarketTypes.InvalidPlan("auditors");
+        if (plan.auditPrice == 0 || plan.auditPrice > validatorStake / FINES) {
+            revert MarketTypes.InvalidPlan("auditPrice");
+        }
+        if (plan.audits > MAX_UNITS) revert MarketTypes.InvalidPlan("audits");
+        if (plan.bond < plan.auditors * uint256(plan.auditPrice)) revert MarketTypes.InvalidPlan("bond");
+        if (plan.slash == 0 || plan.slash > plan.stakePerSeat) revert MarketTypes.InvalidPlan("slash");
+        if (plan.finderShare > WHOLE) revert MarketTypes.InvalidPlan("finderShare");
+        if (plan.disputeTime == 0 || plan.disputeTime > MAX_WINDOW) revert MarketTypes.InvalidPlan("disputeTime");
     }
 }

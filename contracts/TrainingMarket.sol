@@ -1,42 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {Proxy} from "@openzeppelin/contracts/proxy/Proxy.sol";
+import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {MarketTypes} from "./MarketTypes.sol";
+import {Court} from "./Court.sol";
+import {MarketBooks} from "./MarketBooks.sol";
 import {PlanRules} from "./PlanRules.sol";
 
 /// @title The escrow of shoal's market: stakes, tasks, votes on their progress, and who may take what out.
 /// @notice Every amount is an integer number of tinybar, which is what Hedera's EVM gives as `msg.value`.
-/// Nobody has power over anyone else's money: there is no owner, no upgrade, no pause.
-/// @dev Accounting is by explicit totals (`liabilities`), never by `address(this).balance`: a native Hedera
-/// transfer changes the balance without running any code here, so the invariant is balance >= liabilities.
-/// Money leaves by `withdraw` alone, to the caller alone. No call loops over trainers: each costs O(1), or
-/// O(log n) in the length of a proof. A repeated call is refused by an `Already...` error that is checked before
-/// phase and time, so that whoever retries after a lost answer learns that the first attempt took effect.
-contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
+/// Nobody has power over anyone else's money. The owner can keep new tasks from being created, and nothing else.
+/// @dev Money leaves by `withdraw` alone, to the caller alone. No call loops over trainers: each costs O(1), or
+/// O(log n) in the length of a proof, or O(1) in the size of a jury, which is 7 at most. A repeated call is refused by
+/// an `Already...` error that is checked before phase and time, so that whoever retries after a lost answer learns
+/// that the first attempt took effect.
+contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable2Step, Pausable {
     /// @notice How long trainers can claim after settlement. Anyone may claim for them.
     uint64 public constant CLAIM_PERIOD = 30 days;
 
-    // ------------------------------------------------------------------ state
-
-    uint64 private _totalEscrow;
-    uint64 private _totalStake;
-    uint64 private _totalBalances;
-
-    mapping(address account => Account) private _accounts;
-    mapping(bytes32 taskId => Task) private _tasks;
-    mapping(bytes32 taskId => mapping(address trainer => Seat)) private _seats;
-    mapping(bytes32 taskId => mapping(bytes32 proposal => uint16)) private _votes;
-    mapping(bytes32 taskId => mapping(bytes32 proposal => mapping(address voter => bool))) private _voted;
-
-    // ------------------------------------------------------------------ accounts
+    /// @notice The code of validators, draws and disputes; its functions are called on this contract.
+    address public immutable COURT;
 
     /// @notice Deploying with one tinybar proves the unit of `msg.value`: where it counts in another, this reverts.
-    constructor() payable {
+    /// @param unbonding seconds until stake that was asked back can be withdrawn.
+    /// @param validatorStake what each validator locks, in tinybar.
+    constructor(uint64 unbonding, uint64 validatorStake)
+        payable
+        Ownable(msg.sender)
+    {
         if (msg.value > 1) revert NotTinybar(msg.value);
+        if (validatorStake == 0) revert ZeroValue("validatorStake");
+        _unbonding = unbonding;
+        _validatorStake = validatorStake;
+        COURT = address(new Court());
     }
+
+    /// @dev Every function that is not declared here is one of `Court`, which runs on the books of this contract.
+    function _implementation() internal view override returns (address) {
+        return COURT;
+    }
+
+    receive() external payable {
+        revert NoFunction();
+    }
+
+    /// @notice Keep new tasks from being created; those that exist go on.
+    function pause() external onlyOwner {
+        _pause();
+    }
+
+    function unpause() external onlyOwner {
+        _unpause();
+    }
+
+    // ------------------------------------------------------------------ accounts
 
     /// @notice Record the caller's Ed25519 signing key and age recipient, once; `msg.value` becomes free stake.
     function register(bytes32 signingKey, bytes32 recipient) external payable {
@@ -59,13 +80,32 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         emit StakeDeposited(msg.sender, amount);
     }
 
-    /// @notice Move free stake to the caller's balance.
-    function unstake(uint64 amount) external {
+    /// @notice Ask free stake back: it can be had after `settings().unbonding` seconds.
+    function requestUnstake(uint64 amount) external {
         Account storage account = _registered(msg.sender);
         if (amount == 0) revert ZeroValue("amount");
         uint64 free = account.stake - account.locked;
         if (free < amount) revert InsufficientStake(amount, free);
-        account.stake -= amount;
+        _unbond(msg.sender, amount);
+    }
+
+    /// @notice Make what is unbonding free stake again.
+    function cancelUnstake() external {
+        Account storage account = _accounts[msg.sender];
+        uint64 amount = account.unbonding;
+        if (amount == 0) revert NothingToUnstake(msg.sender);
+        account.unbonding = 0;
+        account.stake += amount;
+        emit UnstakeCancelled(msg.sender, amount);
+    }
+
+    /// @notice Move what has unbonded to the caller's balance.
+    function completeUnstake() external {
+        Account storage account = _accounts[msg.sender];
+        uint64 amount = account.unbonding;
+        if (amount == 0) revert NothingToUnstake(msg.sender);
+        _requireFrom(account.unbondAt);
+        account.unbonding = 0;
         _totalStake -= amount;
         _credit(msg.sender, amount);
         emit Unstaked(msg.sender, amount);
@@ -91,13 +131,13 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         bytes32 signingKey,
         bytes32 recipient,
         Plan calldata plan
-    ) external payable {
+    ) external payable whenNotPaused {
         bytes32 taskId = keccak256(abi.encode(msg.sender, manifestHash));
         Task storage task = _tasks[taskId];
         if (task.phase != Phase.None) revert TaskExists(taskId);
         if (manifestHash == 0) revert ZeroValue("manifestHash");
         _requireKeys(signingKey, recipient);
-        uint256 worstCase = PlanRules.worstCase(plan);
+        uint256 worstCase = PlanRules.worstCase(plan, _validatorStake);
         if (msg.value != worstCase) revert WrongEscrow(worstCase, msg.value);
         uint64 escrow = _amount(worstCase);
 
@@ -200,18 +240,18 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         bytes32 checkpoint,
         uint32 units,
         uint32 aggregates,
+        uint32 audits,
         bytes32 creditsRoot
     ) external {
-        bytes32 proposal = keccak256(abi.encode(taskId, round, checkpoint, units, aggregates, creditsRoot));
+        bytes32 proposal = keccak256(abi.encode(taskId, round, checkpoint, units, aggregates, audits, creditsRoot));
         Task storage task = _votersTask(taskId, proposal);
         if (round == 0) revert ZeroValue("round");
-        if (checkpoint == 0) revert ZeroValue("checkpoint");
-        _requireBounds(task.plan, round, units, aggregates, creditsRoot);
+        _requireBounds(task.plan, Result(0, round, units, aggregates, audits, checkpoint, creditsRoot));
         uint16 votes = _vote(taskId, proposal);
-        emit CheckpointVoted(taskId, msg.sender, round, checkpoint, units, aggregates, creditsRoot);
+        emit CheckpointVoted(taskId, msg.sender, round, checkpoint, units, aggregates, audits, creditsRoot);
         if (votes >= task.quorum && round > task.progress.round) {
-            task.progress = Progress(round, units, aggregates, checkpoint, creditsRoot);
-            emit CheckpointConfirmed(taskId, round, checkpoint, units, aggregates, creditsRoot);
+            task.progress = Progress(round, units, aggregates, audits, checkpoint, creditsRoot);
+            emit CheckpointConfirmed(taskId, round, checkpoint, units, aggregates, audits, creditsRoot);
         }
     }
 
@@ -223,16 +263,15 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         uint32 round,
         uint32 units,
         uint32 aggregates,
+        uint32 audits,
         bytes32 creditsRoot
     ) external {
-        Result memory proposed = Result(logPosition, round, units, aggregates, result, creditsRoot);
-        bytes32 proposal = _resultProposal(taskId, proposed);
+        Result memory proposed = Result(logPosition, round, units, aggregates, audits, result, creditsRoot);
+        bytes32 proposal = _proposalOf(taskId, proposed);
         Task storage task = _votersTask(taskId, proposal);
         if (_votes[taskId][proposal] != 0) revert AlreadyPublished(taskId, proposal);
-        if (result == 0) revert ZeroValue("result");
-        _requireBounds(task.plan, round, units, aggregates, creditsRoot);
-        if (units < task.progress.units) revert BelowProgress(task.progress.units, units);
-        _emitPublished(taskId, proposed);
+        _requireResult(task, proposed);
+        emit ResultPublished(taskId, msg.sender, result, logPosition, round, units, aggregates, audits, creditsRoot);
         _voteResult(taskId, task, proposal, proposed);
     }
 
@@ -244,10 +283,11 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         uint32 round,
         uint32 units,
         uint32 aggregates,
+        uint32 audits,
         bytes32 creditsRoot
     ) external {
-        Result memory proposed = Result(logPosition, round, units, aggregates, result, creditsRoot);
-        bytes32 proposal = _resultProposal(taskId, proposed);
+        Result memory proposed = Result(logPosition, round, units, aggregates, audits, result, creditsRoot);
+        bytes32 proposal = _proposalOf(taskId, proposed);
         Task storage task = _votersTask(taskId, proposal);
         if (_votes[taskId][proposal] == 0) revert NoSuchProposal(taskId, proposal);
         // A checkpoint may have been confirmed since the result was published.
@@ -264,6 +304,7 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         if (task.claimUntil != 0) revert AlreadySettled(taskId);
         _requirePhase(taskId, task, Phase.Settling);
         _requireFrom(task.settleAfter);
+        if (task.openDisputes != 0) revert DisputesOpen(taskId, task.openDisputes);
         _settle(taskId, task);
     }
 
@@ -285,10 +326,31 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
             revert BadProof(taskId, trainer);
         }
         seat.closed = true;
-        uint64 paid = _pay(taskId, task, trainer, units, aggregates);
-        uint64 penalty = noShow ? task.plan.noShowPenalty : 0;
-        uint64 returned = _unlock(task, trainer, penalty);
-        emit Claimed(taskId, trainer, units, aggregates, paid, returned, penalty);
+        _count(taskId, task, units, aggregates, 0);
+        uint64 earned = _price(task, units, aggregates, 0);
+        // A trainer that was slashed has lost its pay as well.
+        _fromEscrow(task, seat.slashed ? task.client : trainer, earned);
+        (uint64 penalty, uint64 finderFee) = _penalty(taskId, task, seat, trainer, noShow);
+        uint64 returned = _unlock(task, seat, trainer, penalty + finderFee);
+        _credit(task.client, penalty);
+        _credit(task.finder, finderFee);
+        (uint64 paid, uint64 forfeited) = seat.slashed ? (uint64(0), earned) : (earned, uint64(0));
+        emit Claimed(taskId, trainer, units, aggregates, paid, returned, penalty, finderFee, forfeited);
+    }
+
+    /// @notice Give a validator what the credits of a settled task say for its audits. Anyone may call.
+    function claimAudits(bytes32 taskId, address validator, uint32 audits, bytes32[] calldata proof) external {
+        Task storage task = _task(taskId);
+        if (_auditsClaimed[taskId][validator]) revert AlreadyClosed(taskId, validator);
+        if (!_auditor[taskId][validator]) revert NotAuditor(taskId, validator);
+        _requirePhase(taskId, task, Phase.Settled);
+        bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(taskId, validator, audits))));
+        if (!MerkleProof.verifyCalldata(proof, _outcome(task).creditsRoot, leaf)) revert BadProof(taskId, validator);
+        _auditsClaimed[taskId][validator] = true;
+        _count(taskId, task, 0, 0, audits);
+        uint64 paid = _price(task, 0, 0, audits);
+        _fromEscrow(task, validator, paid);
+        emit AuditsClaimed(taskId, validator, audits, paid);
     }
 
     /// @notice End a task whose deadline has passed; anyone may call. `ExpiryReason` lists the cases.
@@ -302,7 +364,9 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         } else if (phase == Phase.Awarded) {
             _expireAwarded(taskId, task);
         } else if (phase == Phase.Running) {
-            _requireAfter(task.plan.endBy);
+            // Where there are juries, there is time to appeal to one first.
+            _requireAfter(task.plan.endBy + task.plan.disputeTime);
+            if (task.openDisputes != 0) revert DisputesOpen(taskId, task.openDisputes);
             if (task.progress.round == 0) {
                 _expire(taskId, task, ExpiryReason.NoProgress, 0);
             } else {
@@ -328,7 +392,7 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         seat.closed = true;
         uint64 compensation = task.compensationDue;
         _fromEscrow(task, trainer, compensation);
-        uint64 returned = _unlock(task, trainer, 0);
+        uint64 returned = _unlock(task, seat, trainer, 0);
         emit Released(taskId, trainer, returned, compensation);
     }
 
@@ -338,25 +402,21 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         return _task(taskId);
     }
 
-    function getAccount(address account)
-        external
-        view
-        returns (bool registered, bytes32 signingKey, bytes32 recipient, uint64 stake, uint64 locked, uint64 balance)
-    {
-        Account storage a = _accounts[account];
-        return (a.signingKey != 0, a.signingKey, a.recipient, a.stake, a.locked, a.balance);
+    function getAccount(address account) external view returns (Account memory) {
+        return _accounts[account];
     }
 
-    function getSeat(bytes32 taskId, address trainer)
-        external
-        view
-        returns (bool accepted, bool isReady, bool closed, uint32 units, uint16 rank)
-    {
-        Seat storage seat = _seats[taskId][trainer];
-        return (seat.accepted, seat.ready, seat.closed, seat.units, seat.rank);
+    /// @notice Seconds that unbonding takes, and the tinybar that a validator locks.
+    function settings() external view returns (uint64 unbonding, uint64 validatorStake) {
+        return (_unbonding, _validatorStake);
     }
 
-    /// @notice What this contract owes: its balance is never less than the sum of the three.
+    function getSeat(bytes32 taskId, address trainer) external view returns (Seat memory) {
+        return _seats[taskId][trainer];
+    }
+
+    /// @notice What this contract owes: its balance is never less than the sum of the three. Bonds of open disputes are
+    /// in the escrow, what is unbonding is in the stake.
     function liabilities() external view returns (uint64 escrow, uint64 stake, uint64 balances) {
         return (_totalEscrow, _totalStake, _totalBalances);
     }
@@ -367,11 +427,6 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
     }
 
     // ------------------------------------------------------------------ who and when
-
-    function _task(bytes32 taskId) private view returns (Task storage task) {
-        task = _tasks[taskId];
-        if (task.phase == Phase.None) revert UnknownTask(taskId);
-    }
 
     function _clientsTask(bytes32 taskId) private view returns (Task storage task) {
         task = _task(taskId);
@@ -384,66 +439,15 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         task = _task(taskId);
         if (_voted[taskId][proposal][msg.sender]) revert AlreadyVoted(taskId, proposal, msg.sender);
         _requirePhase(taskId, task, Phase.Running);
-        bool votes = msg.sender == task.client ? task.quorum > 1 : _seats[taskId][msg.sender].accepted;
+        Seat storage seat = _seats[taskId][msg.sender];
+        bool votes = msg.sender == task.client ? task.quorum > 1 : seat.accepted && !seat.slashed;
         if (!votes) revert NotAVoter(taskId, msg.sender);
         _requireUntil(task.plan.endBy);
-    }
-
-    function _registered(address who) private view returns (Account storage account) {
-        account = _accounts[who];
-        if (account.signingKey == 0) revert NotRegistered(who);
-    }
-
-    function _openSeat(bytes32 taskId, address trainer) private view returns (Seat storage seat) {
-        seat = _seats[taskId][trainer];
-        if (!seat.accepted) revert NotAccepted(taskId, trainer);
-        if (seat.closed) revert AlreadyClosed(taskId, trainer);
-    }
-
-    function _requirePhase(bytes32 taskId, Task storage task, Phase phase) private view {
-        if (task.phase != phase) revert WrongPhase(taskId, task.phase);
-    }
-
-    function _time() private view returns (uint64) {
-        return uint64(block.timestamp);
-    }
-
-    function _requireUntil(uint64 until) private view {
-        if (_time() > until) revert TooLate(until, _time());
-    }
-
-    function _requireFrom(uint64 notBefore) private view {
-        if (_time() < notBefore) revert TooEarly(notBefore, _time());
-    }
-
-    function _requireAfter(uint64 last) private view {
-        _requireFrom(last + 1);
     }
 
     function _requireKeys(bytes32 signingKey, bytes32 recipient) private pure {
         if (signingKey == 0) revert ZeroValue("signingKey");
         if (recipient == 0) revert ZeroValue("recipient");
-    }
-
-    function _requireBounds(
-        Plan storage plan,
-        uint32 round,
-        uint32 units,
-        uint32 aggregates,
-        bytes32 creditsRoot
-    ) private view {
-        uint256 rounds = plan.rounds;
-        uint256 maxUnits = plan.chunks * rounds;
-        if (round > rounds) revert OutOfBounds("round", rounds, round);
-        if (units > maxUnits) revert OutOfBounds("units", maxUnits, units);
-        if (aggregates > rounds) revert OutOfBounds("aggregates", rounds, aggregates);
-        if (creditsRoot == 0) revert ZeroValue("creditsRoot");
-    }
-
-    /// @dev Tinybar fit in 64 bits: there are 5 * 10^18 in all.
-    function _amount(uint256 value) private pure returns (uint64) {
-        if (value > type(uint64).max) revert AmountOutOfRange(value);
-        return uint64(value);
     }
 
     // ------------------------------------------------------------------ seats and votes
@@ -464,18 +468,6 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         task.accepted += 1;
     }
 
-    function _resultProposal(bytes32 taskId, Result memory r) private pure returns (bytes32) {
-        return keccak256(
-            abi.encode(taskId, r.result, r.logPosition, r.round, r.units, r.aggregates, r.creditsRoot)
-        );
-    }
-
-    function _emitPublished(bytes32 taskId, Result memory r) private {
-        emit ResultPublished(
-            taskId, msg.sender, r.result, r.logPosition, r.round, r.units, r.aggregates, r.creditsRoot
-        );
-    }
-
     function _vote(bytes32 taskId, bytes32 proposal) private returns (uint16 votes) {
         _voted[taskId][proposal][msg.sender] = true;
         votes = _votes[taskId][proposal] + 1;
@@ -488,40 +480,36 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
         task.settleAfter = _time() + task.plan.window;
         task.result = r;
         emit ResultConfirmed(
-            taskId, r.result, r.logPosition, r.round, r.units, r.aggregates, r.creditsRoot, task.settleAfter
+            taskId, r.result, r.logPosition, r.round, r.units, r.aggregates, r.audits, r.creditsRoot, task.settleAfter
         );
     }
 
     // ------------------------------------------------------------------ money
 
-    function _credit(address to, uint64 amount) private {
-        _accounts[to].balance += amount;
-        _totalBalances += amount;
+    /// @dev What a seat loses of its stake at its claim: one thing at most, the gravest.
+    function _penalty(bytes32 taskId, Task storage task, Seat storage seat, address trainer, bool noShow)
+        private
+        view
+        returns (uint64 toClient, uint64 toFinder)
+    {
+        if (seat.slashed) return (0, 0); // it has lost it already
+        uint64 lost;
+        if (task.wrongProposal != 0 && _voted[taskId][task.wrongProposal][trainer]) lost = task.plan.slash;
+        else if (task.appealed && !_voted[taskId][task.rightProposal][trainer]) lost = task.plan.noShowPenalty;
+        else return (noShow ? task.plan.noShowPenalty : 0, 0);
+        toFinder = _finderPart(task.plan, lost);
+        toClient = lost - toFinder;
     }
 
-    function _addStake(Account storage account, uint64 amount) private {
-        account.stake += amount;
-        _totalStake += amount;
-    }
-
-    function _fromEscrow(Task storage task, address to, uint64 amount) private {
-        if (amount == 0) return;
-        task.reserved -= amount;
-        _totalEscrow -= amount;
-        _credit(to, amount);
-    }
-
-    /// @dev Unlock a seat's stake; `penalty` of it goes to the client.
-    function _unlock(Task storage task, address trainer, uint64 penalty) private returns (uint64 returned) {
-        Account storage account = _accounts[trainer];
-        uint64 stake = task.plan.stakePerSeat;
-        account.locked -= stake;
-        if (penalty != 0) {
-            account.stake -= penalty;
-            _totalStake -= penalty;
-            _credit(task.client, penalty);
-        }
-        return stake - penalty;
+    /// @dev Unlock what is left of a seat's stake, less what it loses now.
+    function _unlock(Task storage task, Seat storage seat, address trainer, uint64 lost)
+        private
+        returns (uint64 returned)
+    {
+        returned = task.plan.stakePerSeat - lost;
+        if (seat.slashed) returned -= task.plan.slash;
+        if (lost != 0) _forfeitStake(trainer, lost);
+        _accounts[trainer].locked -= returned;
     }
 
     /// @dev End a task without credits: each accepted trainer is owed `compensation`, the client all else.
@@ -555,12 +543,12 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
     function _outcome(Task storage task) private view returns (Progress memory) {
         if (task.result.result == 0) return task.progress;
         Result storage r = task.result;
-        return Progress(r.round, r.units, r.aggregates, r.result, r.creditsRoot);
+        return Progress(r.round, r.units, r.aggregates, r.audits, r.result, r.creditsRoot);
     }
 
     function _settle(bytes32 taskId, Task storage task) private {
         Progress memory outcome = _outcome(task);
-        uint64 owed = _price(task, outcome.units, outcome.aggregates);
+        uint64 owed = _price(task, outcome.units, outcome.aggregates, outcome.audits);
         uint64 refunded = task.escrow - owed;
         task.phase = Phase.Settled;
         task.claimUntil = _time() + CLAIM_PERIOD;
@@ -576,24 +564,16 @@ contract TrainingMarket is MarketTypes, ReentrancyGuardTransient {
     }
 
     /// @dev Only a faulty root can promise more than was confirmed; whoever comes last is then refused.
-    function _pay(bytes32 taskId, Task storage task, address trainer, uint32 units, uint32 aggregates)
-        private
-        returns (uint64 paid)
-    {
+    function _count(bytes32 taskId, Task storage task, uint32 units, uint32 aggregates, uint32 audits) private {
         Progress memory outcome = _outcome(task);
         uint256 claimedUnits = uint256(task.claimedUnits) + units;
         uint256 claimedAggregates = uint256(task.claimedAggregates) + aggregates;
-        if (claimedUnits > outcome.units || claimedAggregates > outcome.aggregates) {
-            revert CreditsExhausted(taskId);
-        }
+        uint256 claimedAudits = uint256(task.claimedAudits) + audits;
+        bool within = claimedUnits <= outcome.units && claimedAggregates <= outcome.aggregates
+            && claimedAudits <= outcome.audits;
+        if (!within) revert CreditsExhausted(taskId);
         task.claimedUnits = uint32(claimedUnits);
         task.claimedAggregates = uint32(claimedAggregates);
-        paid = _price(task, units, aggregates);
-        _fromEscrow(task, trainer, paid);
-    }
-
-    /// @dev Never above the escrow: units, aggregates and price are bounded by what the escrow was computed from.
-    function _price(Task storage task, uint32 units, uint32 aggregates) private view returns (uint64) {
-        return units * task.unitPrice + aggregates * task.plan.aggregatePrice;
+        task.claimedAudits = uint32(claimedAudits);
     }
 }

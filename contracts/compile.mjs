@@ -8,7 +8,8 @@ import solc from "solc";
 const here = dirname(fileURLToPath(import.meta.url));
 const artefact = join(here, "..", "src", "shoal", "contracts", "TrainingMarket.json");
 const NAME = "TrainingMarket";
-const SOURCES = ["MarketTypes.sol", "PlanRules.sol", "TrainingMarket.sol"];
+const COURT = "Court"; // its code runs on the market's books, and so its functions are the market's
+const SOURCES = ["Court.sol", "MarketBooks.sol", "MarketTypes.sol", "PlanRules.sol", "TrainingMarket.sol", "Validators.sol"];
 const EVM_VERSION = "cancun";
 const OPTIMIZER_RUNS = 200;
 const MAX_RUNTIME_BYTES = 24_576; // EIP-170
@@ -24,9 +25,10 @@ function compile(sources) {
     settings: {
       evmVersion: EVM_VERSION,
       optimizer: { enabled: true, runs: OPTIMIZER_RUNS },
+      viaIR: true, // a quarter less code, and calls with eight arguments
       // A metadata hash would cover file paths: without it the bytecode depends on the source alone.
       metadata: { bytecodeHash: "none" },
-      outputSelection: { "*": { [NAME]: ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode"] } },
     },
   };
   const findImports = (path) => {
@@ -41,22 +43,30 @@ function compile(sources) {
   if (complaints.length > 0) {
     throw new Error(complaints.map((one) => one.formattedMessage).join("\n"));
   }
-  return output.contracts[`${NAME}.sol`][NAME];
+  return [NAME, COURT].map((name) => output.contracts[`${name}.sol`][name]);
 }
 
 function render() {
   const sources = Object.fromEntries(SOURCES.map((path) => [path, { content: read(path) }]));
-  const contract = compile(sources);
-  const runtimeBytes = contract.evm.deployedBytecode.object.length / 2;
-  if (runtimeBytes > MAX_RUNTIME_BYTES) {
-    throw new Error(`${runtimeBytes} bytes of code, at most ${MAX_RUNTIME_BYTES} can be deployed`);
+  const both = compile(sources);
+  const runtimeBytes = both.map((one) => one.evm.deployedBytecode.object.length / 2);
+  if (Math.max(...runtimeBytes) > MAX_RUNTIME_BYTES) {
+    throw new Error(`${runtimeBytes} bytes of code, at most ${MAX_RUNTIME_BYTES} each can be deployed`);
   }
+  const [contract, court] = both;
+  const known = new Set(contract.abi.map((item) => JSON.stringify(item)));
+  const abi = [...contract.abi, ...court.abi.filter((item) => !known.has(JSON.stringify(item)))];
   const text = JSON.stringify(
     {
-      abi: contract.abi,
+      abi,
       bytecode: contract.evm.bytecode.object,
+      runtime: contract.evm.deployedBytecode.object,
+      court_places: Object.values(contract.evm.deployedBytecode.immutableReferences)
+        .flat()
+        .map(({ start }) => start), // where creation writes the court's address, a word each
+      court_runtime: court.evm.deployedBytecode.object,
       source_sha256: createHash("sha256").update(SOURCES.map((path) => read(path)).join("")).digest("hex"),
-      compiler: `solc ${solc.semver()}, evm ${EVM_VERSION}, optimizer ${OPTIMIZER_RUNS} runs, openzeppelin ${version("@openzeppelin/contracts")}`,
+      compiler: `solc ${solc.semver()}, evm ${EVM_VERSION}, optimizer ${OPTIMIZER_RUNS} runs via IR, openzeppelin ${version("@openzeppelin/contracts")}`,
     },
     null,
     1,
@@ -81,9 +91,9 @@ if (mode === "--check") {
     console.error("TrainingMarket.json differs from what TrainingMarket.sol compiles to: run `node compile.mjs`");
     process.exit(1);
   }
-  console.error(`TrainingMarket.json is up to date (${runtimeBytes} bytes of code)`);
+  console.error(`TrainingMarket.json is up to date (${runtimeBytes.join(" and ")} bytes of code)`);
 } else {
   mkdirSync(dirname(artefact), { recursive: true });
   writeFileSync(artefact, text);
-  console.error(`wrote TrainingMarket.json (${runtimeBytes} bytes of code)`);
+  console.error(`wrote TrainingMarket.json (${runtimeBytes.join(" and ")} bytes of code)`);
 }

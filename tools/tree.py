@@ -11,10 +11,10 @@ README = ROOT / "README.md"
 START, END = "<!-- tree -->\n", "<!-- end of tree -->"
 BESIDE = {
     "contracts": "the escrow in Solidity, who may do what and when, and what it costs",
-    "examples": "models with recipes and data: what `shoal train` takes",
-    "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e",
+    "examples": "models with recipes and data: what `shoal train` takes; notebooks",
+    "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e, live (opt-in)",
     "bench": "what was measured, and how to measure it again",
-    "docs": "decisions, the peer network, and a section for each error code",
+    "docs": "the HTTP API, Python, the devnet, the peer network, decisions, and a section for each error code",
     "tools": "what `make` needs before anything is installed",
 }
 

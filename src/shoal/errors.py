@@ -8,7 +8,7 @@
     ├── LedgerError       exit 6   Hedera refused or cannot be reached
     │   ├── LedgerUnreachable
     │   └── CallReverted
-    ├── StorageError      exit 7   S3 refused or cannot be reached
+    ├── StorageError      exit 7   S3 or IPFS refused or cannot be reached
     ├── NetworkError      exit 8   peers cannot be reached
     ├── MarketError       exit 9   nobody to train, budget too small, task ended early
     ├── CryptoError       exit 10  a ciphertext, signature or hash does not match
@@ -23,6 +23,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+_BEFORE = "nothing was spent by this"
+"""These are found before anything is paid."""
+
 
 class ShoalError(Exception):
     """Base of every error shown to a user.
@@ -31,7 +34,7 @@ class ShoalError(Exception):
         message: what happened, and where (never a secret).
         code: stable identifier such as `SHOAL-D03`.
         hint: what the user can do now.
-        money: what this means for the user's money; empty when none was involved.
+        money: what this means for the user's money; without it, what it means in every error of its kind.
 
     >>> raise DataError("column 'age', row 17 is empty", code="SHOAL-D03", hint="fill or drop the row")
     Traceback (most recent call last):
@@ -40,13 +43,18 @@ class ShoalError(Exception):
 
     exit_status: ClassVar[int] = 1
     default_code: ClassVar[str] = "SHOAL-X00"
+    default_money: ClassVar[str] = ""
 
     def __init__(self, message: str, *, code: str | None = None, hint: str = "", money: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.hint = hint
-        self.money = money
+        self.money = money or self.default_money
+        # A traceback, which is what a notebook shows, ends with them.
+        for note in (self.code, self.money and f"money: {self.money}", hint and f"do:    {hint}"):
+            if note:
+                self.add_note(note)
 
     def as_dict(self) -> dict[str, str | int]:
         """The shape printed under `--json`: code, message, hint, money, exit_status."""
@@ -71,24 +79,49 @@ def revive(value: Mapping[str, Any]) -> ShoalError:
     return kinds.get(code[:7], ShoalError)(message, code=code, hint=hint, money=money)
 
 
+def first_error(error: BaseException) -> BaseException:
+    """Nurseries wrap errors in groups: the first that says something to a user, else the first.
+
+    >>> first_error(ExceptionGroup("nursery", [ValueError("a"), DataError("column 3 is empty")]))
+    DataError('column 3 is empty')
+    """
+    flat: list[BaseException] = []
+    todo: list[BaseException] = [error]
+    while todo:
+        each = todo.pop(0)
+        if isinstance(each, BaseExceptionGroup):
+            todo += each.exceptions
+        else:
+            flat.append(each)
+    for kind in (KeyboardInterrupt, ShoalError):
+        for each in flat:
+            if isinstance(each, kind):
+                return each
+    return flat[0]
+
+
 class UsageError(ShoalError):
     exit_status = 2
     default_code = "SHOAL-U00"
+    default_money = _BEFORE
 
 
 class ConfigError(ShoalError):
     exit_status = 3
     default_code = "SHOAL-C00"
+    default_money = _BEFORE
 
 
 class ModelError(ShoalError):
     exit_status = 4
     default_code = "SHOAL-M00"
+    default_money = _BEFORE
 
 
 class DataError(ShoalError):
     exit_status = 5
     default_code = "SHOAL-D00"
+    default_money = _BEFORE
 
 
 class LedgerError(ShoalError):

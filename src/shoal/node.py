@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shoal.adapters.engine import SandboxedEngine
-from shoal.adapters.hedera import HederaLedger, LedgerSettings
-from shoal.adapters.keys import FileKeys
+from shoal.adapters.hedera import HederaLedger, LedgerReader, LedgerSettings
+from shoal.adapters.keys import FileKeys, key_from_file, key_from_keyring
 from shoal.adapters.libp2p import Libp2pNetwork, open_network
-from shoal.adapters.libp2p.peer_id import peer_id_of
+from shoal.adapters.libp2p.peer_id import peer_id_of as peer_id_of
 from shoal.adapters.store import SqliteStore
 from shoal.adapters.transfer import HttpTransfer
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId
 from shoal.core.limits import MIB
 from shoal.errors import UsageError
-from shoal.ports import Engine, Transfer
+from shoal.ports import Engine, Store, Transfer
 from shoal.roles.trainer import Offer, Trainer
 from shoal.settings import Settings
 
@@ -51,8 +51,10 @@ def place_of(settings: Settings, task: TaskId) -> Place:
     return Place(settings.network, settings.contract_id, task)
 
 
-def ledger_settings(settings: Settings) -> LedgerSettings:
-    settings.need("operator_id", "operator_key")
+def ledger_settings(settings: Settings, *, operator: bool = True) -> LedgerSettings:
+    """Where the ledger is; with the operator's key, wherever that lies, unless only a reader is wanted."""
+    if operator:
+        settings.need("operator_id")
     return LedgerSettings(
         network=settings.network,
         node=settings.ledger_node,
@@ -60,14 +62,52 @@ def ledger_settings(settings: Settings) -> LedgerSettings:
         mirror_grpc=settings.mirror_grpc,
         mirror_rest=settings.mirror_rest,
         operator_id=settings.operator_id,
-        operator_key=settings.operator_key.get_secret_value(),
+        operator_key=_operator_key(settings) if operator else "",
         contract_id=settings.contract_id or None,
+        mirror_margin_s=settings.mirror_margin_s,
         timeout_s=settings.ledger_timeout_s,
     )
 
 
-def open_ledger(settings: Settings) -> AbstractAsyncContextManager[HederaLedger]:
-    return HederaLedger.open(ledger_settings(settings))
+def _operator_key(settings: Settings) -> str:
+    """From the settings themselves, else from a file, else from the keyring."""
+    if settings.operator_key.get_secret_value():
+        return settings.operator_key.get_secret_value()
+    if settings.operator_key_file:
+        return key_from_file(Path(settings.operator_key_file).expanduser())
+    if settings.operator_keyring:
+        return key_from_keyring(settings.operator_id)
+    settings.need("operator_key")
+    raise AssertionError("need() raises where it is missing")
+
+
+def open_ledger(settings: Settings, *, store: Store | None = None) -> AbstractAsyncContextManager[HederaLedger]:
+    """The ledger with an account that signs; `store` remembers what was sent, so that nothing is paid twice."""
+    return HederaLedger.open(ledger_settings(settings), store=store)
+
+
+def open_reader(settings: Settings) -> AbstractAsyncContextManager[LedgerReader]:
+    """The ledger as anyone can read it; needs no key."""
+    return LedgerReader.open_reader(ledger_settings(settings, operator=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """An account on the ledger, and this directory's memory of what it sent; no peers, no storage."""
+
+    settings: Settings
+    ledger: HederaLedger
+    store: SqliteStore
+
+
+@asynccontextmanager
+async def open_wallet(settings: Settings) -> AsyncIterator[Wallet]:
+    """For commands that only deal with the ledger."""
+    given = ledger_settings(settings)
+    settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(settings.dir / "lock"), SqliteStore(settings.dir / "node.db") as store:
+        async with HederaLedger.open(given, store=store) as ledger:
+            yield Wallet(settings, ledger, store)
 
 
 def open_blobs(settings: Settings, transfer: Transfer) -> S3Blobs:
@@ -114,10 +154,12 @@ def _alone(path: Path) -> Iterator[None]:
 @asynccontextmanager
 async def _open_node(settings: Settings, roles: Sequence[str]) -> AsyncIterator[Node]:
     keys = FileKeys.load(settings.dir / "keys")
+    allow_private = settings.private_urls or settings.network in ("devnet", "solo")
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(settings.dir / "node.db"))
-        transfer = await stack.enter_async_context(HttpTransfer(allow_private=settings.network in ("devnet", "solo")))
-        ledger = await stack.enter_async_context(open_ledger(settings))
+        transfer = await stack.enter_async_context(HttpTransfer(allow_private=allow_private))
+        ledger = await stack.enter_async_context(open_ledger(settings, store=store))
+        await ledger.check_contract(settings.contract_id)  # it will be sent money
         network = await stack.enter_async_context(open_peer(settings, keys, roles=roles))
         yield Node(settings, ledger, network, keys, store, transfer)
 
@@ -177,6 +219,7 @@ def trainer(node: Node) -> Trainer:
             max_chunks=settings.max_chunks,
             stake_tinybar=settings.stake_tinybar,
             max_penalty_tinybar=settings.max_penalty_tinybar,
+            covers_fees=settings.cover_fees,
         ),
         poll_s=settings.poll_s,
     )

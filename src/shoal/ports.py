@@ -10,8 +10,10 @@ from typing import Any, Literal, Protocol
 
 from shoal.core.calls import Call
 from shoal.core.events import Event
+from shoal.core.fees import Rate
 from shoal.core.ids import Address, TaskId
-from shoal.core.money import Tinybar
+from shoal.core.limits import IPFS_PINS
+from shoal.core.money import ZERO, Tinybar
 
 # ---------------------------------------------------------------- ledger
 
@@ -55,6 +57,9 @@ class AccountState:
     stake_tinybar: Tinybar
     locked_tinybar: Tinybar
     balance_tinybar: Tinybar
+    unbonding_tinybar: Tinybar = ZERO
+    unbond_at: int = 0
+    """Consensus second from which what is unbonding can be had."""
 
     @property
     def free_stake_tinybar(self) -> int:
@@ -91,25 +96,15 @@ class Movement:
         return sum(amount for who, amount in self.transfers if who == account)
 
 
-class Ledger(Protocol):
-    """Hedera, seen by one account. Every method raises `LedgerUnreachable` when no answer can be had in time."""
+class LedgerView(Protocol):
+    """What anyone can read of Hedera. Every method raises `LedgerUnreachable` when no answer can be had in time."""
 
     account: str
-    """This account, `0.0.N`."""
+    """The account of whoever looks, `0.0.N`; empty where it has none."""
     address: Address
-    """The same account as the contract sees it."""
+    """The same account as the contract sees it; zeros where there is none."""
     contract: str
     """The market's contract, `0.0.N`."""
-
-    async def create_topic(self, memo: str) -> int: ...
-
-    async def submit(self, topic: int, data: bytes) -> None:
-        """Put one message (at most `limits.LOG_ENTRY_BYTES`) on a topic; returns once it has consensus."""
-        ...
-
-    async def call(self, call: Call, *, value: int = 0) -> Outcome:
-        """Run a function of the contract. Retries never run it twice. Raises CallReverted with its reason."""
-        ...
 
     async def watermark(self) -> int:
         """Consensus time (ns) up to which every message and event can be read now."""
@@ -141,6 +136,24 @@ class Ledger(Protocol):
 
     async def supply(self) -> Tinybar:
         """All HBAR there is."""
+        ...
+
+    async def rate(self) -> Rate:
+        """What HBAR is worth, by the network's own exchange rate, in which it charges its fees."""
+        ...
+
+
+class Ledger(LedgerView, Protocol):
+    """Hedera, seen by one account that signs."""
+
+    async def create_topic(self, memo: str) -> int: ...
+
+    async def submit(self, topic: int, data: bytes) -> None:
+        """Put one message (at most `limits.LOG_ENTRY_BYTES`) on a topic; returns once it has consensus."""
+        ...
+
+    async def call(self, call: Call, *, value: int = 0) -> Outcome:
+        """Run a function of the contract. Retries never run it twice. Raises CallReverted with its reason."""
         ...
 
 
@@ -324,6 +337,56 @@ class Transfer(Protocol):
         ...
 
 
+Progress = Callable[[int, int], None]
+"""Told now and then how many bytes are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Something that an IPFS service keeps. Where the service does not say: no name, no size, no time."""
+
+    cid: str
+    name: str = ""
+    size_bytes: int | None = None
+    pinned_at: str = ""
+
+
+class ContentSource(Protocol):
+    """A way to content on IPFS."""
+
+    async def fetch(self, cid: str, out: Path, *, max_bytes: int, progress: Progress | None = None) -> int:
+        """Fetch a file by its CID into `out`, which appears whole and verified or not at all; returns its size.
+
+        Raises:
+            UsageError: SHOAL-U20, it is no CID.
+            StorageError: SHOAL-S20 to S28.
+            CryptoError: SHOAL-K20, K21: these are other bytes than the CID names, or it cannot be told.
+        """
+        ...
+
+
+class ContentStore(ContentSource, Protocol):
+    """A service of IPFS that keeps content for this user. The CIDs that it returns have been verified."""
+
+    async def add_file(self, path: Path, *, name: str = "", progress: Progress | None = None) -> Pin:
+        """Upload a file and keep it pinned. Once it is public, it can never be taken back."""
+        ...
+
+    async def add_bytes(self, data: bytes, *, name: str) -> Pin: ...
+
+    async def pins(self, *, limit: int = IPFS_PINS) -> Sequence[Pin]:
+        """What it keeps, the newest first where it can tell."""
+        ...
+
+    async def pin(self, cid: str, *, name: str = "") -> None:
+        """Have it keep what is on IPFS already; it may take its time to find it."""
+        ...
+
+    async def unpin(self, cid: str) -> None:
+        """Stop keeping it; others may keep it all the same. Raises StorageError SHOAL-S27 where it was not pinned."""
+        ...
+
+
 # ---------------------------------------------------------------- keys and ciphertext
 
 
@@ -389,9 +452,12 @@ class Engine(Protocol):
 __all__ = [
     "AccountState",
     "Blobs",
+    "ContentSource",
+    "ContentStore",
     "Engine",
     "Keys",
     "Ledger",
+    "LedgerView",
     "Liabilities",
     "LoggedEvent",
     "Message",
@@ -401,6 +467,8 @@ __all__ = [
     "NodeSummary",
     "Outcome",
     "Peer",
+    "Pin",
+    "Progress",
     "Reachability",
     "Received",
     "Store",

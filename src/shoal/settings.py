@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import tomllib
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from shoal.core.ids import entity_number
 from shoal.errors import ConfigError
 
 _KNOWN_NAMES = {
@@ -21,8 +23,33 @@ _KNOWN_NAMES = {
     "network": "NETWORK",
     "contract_id": "CONTRACT_ID",
     "bootstrap": "BOOTSTRAP_ADDR",
+    "listen": "IP",
+    "s3_access_key": "AWS_ACCESS_KEY_ID",
+    "s3_secret_key": "AWS_SECRET_ACCESS_KEY",
+    "pinata_jwt": "JWT_TOKEN",
+    "pinata_api_key": "API_KEY",
+    "pinata_api_secret": "API_SECRET",
+    "pinata_gateway": "PINATA_GATEWAY",
 }
-"""Names that users of Hedera and libp2p tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
+"""Names that users of such tools know; every setting is also read from `SHOAL_<NAME>`, which wins."""
+_BORROWED = frozenset({"IP", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "JWT_TOKEN", "API_KEY", "API_SECRET"})
+"""Of these, the names that other programs use too: they count only where no shoal.toml says otherwise."""
+VARIABLES = frozenset(_KNOWN_NAMES.values())
+_LISTS = frozenset({"listen", "bootstrap", "ipfs_gateways", "api_origins", "api_hosts"})
+"""Settings that a variable gives with commas."""
+_OTHER_WAYS = {
+    "operator_key": "or say where it lies with operator_key_file or operator_keyring",
+    "contract_id": "`shoal contract deploy` makes a market of your own",
+}
+_SECRETS = (
+    "operator_key",
+    "s3_secret_key",
+    "pinata_jwt",
+    "pinata_api_key",
+    "pinata_api_secret",
+    "pinata_gateway_key",
+)
+_HOST_PORT = r"^(\[[0-9a-fA-F:]+\]|[^\[\]:/\s]+):\d{1,5}$"
 
 
 class Settings(BaseModel):
@@ -36,14 +63,17 @@ class Settings(BaseModel):
 
     dir: Path = Field(default_factory=lambda: Path.home() / ".shoal", description="where this node keeps its files")
 
-    network: Literal["devnet", "solo", "testnet", "mainnet"] = "devnet"
+    network: Literal["devnet", "solo", "testnet", "mainnet", "custom"] = "devnet"
     ledger_node: str = Field("", description="host:port of a consensus node; known for solo, testnet, mainnet")
     ledger_node_account: str = Field("0.0.3", description="that node's account")
     mirror_grpc: str = Field("", description="host:port of the mirror node's gRPC")
     mirror_rest: str = Field("", description="URL of the mirror node's REST")
     operator_id: str = Field("", description="the account that pays, 0.0.N")
     operator_key: SecretStr = Field(SecretStr(""), description="its private key")
+    operator_key_file: str = Field("", description="a file that holds it, instead; mode 600")
+    operator_keyring: bool = Field(False, description="it is in the system's keyring, as `shoal` and operator_id")
     contract_id: str = Field("", description="the market's contract, 0.0.N")
+    mirror_margin_s: float = Field(0.0, ge=0, le=60, description="newest seconds left to settle; 0 takes the network's")
     ledger_timeout_s: float = Field(30.0, gt=0, le=600, description="how long a ledger that is away is waited for")
     poll_s: float = Field(0.4, gt=0, le=60, description="how often the mirror node is asked")
 
@@ -51,21 +81,72 @@ class Settings(BaseModel):
     bootstrap: tuple[str, ...] = Field((), description="multiaddresses of bootstrap nodes, with /p2p/<id>")
     lan: bool | None = Field(None, description="meet peers by mDNS; by default if it listens beyond loopback")
 
+    api_listen: str = Field(
+        "127.0.0.1:8420",
+        pattern=_HOST_PORT,
+        description="host:port of a client node's HTTP API; port 0 takes a free one",
+    )
+    command_listen: str = Field("127.0.0.1:9000", pattern=_HOST_PORT, description="host:port of POST /command")
+    api_origins: tuple[str, ...] = Field((), description="origins whose pages may use the API (CORS)")
+    api_hosts: tuple[str, ...] = Field((), description="names besides the loopback ones by which the API is called")
+    api_upload_mib: int = Field(512, ge=1, le=4_096, description="largest upload: model and data")
+    api_requests_per_minute: int = Field(1_200, ge=1, description="of one client address")
+
     s3_endpoint: str = Field("", description="URL of an S3 store, such as Akave O3; clients only")
     s3_region: str = "akave-network"
     s3_bucket: str = "shoal"
     s3_access_key: str = ""
     s3_secret_key: SecretStr = SecretStr("")
+    private_urls: bool = Field(
+        False, description="follow URLs into this machine's local network: only where its S3 store is there"
+    )
     s3_write_once: bool = Field(True, description="upload slots refuse a second object (If-None-Match)")
 
+    ipfs_store: Literal["auto", "pinata", "kubo"] = Field(
+        "auto", description="auto: Pinata if there is a key, else Kubo"
+    )
+    ipfs_gateways: tuple[str, ...] = Field(
+        ("https://trustless-gateway.link", "https://ipfs.io"), description="trustless gateways, asked in this order"
+    )
+    ipfs_timeout_s: float = Field(3_600.0, gt=0, le=86_400, description="most that one upload or fetch may take")
+    kubo_rpc: str = Field("", description="URL of one's own IPFS node's RPC, such as http://127.0.0.1:5001")
+    pinata_jwt: SecretStr = Field(SecretStr(""), description="Pinata's token: the files API, public and private")
+    pinata_api_key: SecretStr = Field(SecretStr(""), description="instead of it, with pinata_api_secret: public only")
+    pinata_api_secret: SecretStr = SecretStr("")
+    pinata_gateway: str = Field("", description="the account's gateway, such as fun-llama-300.mypinata.cloud")
+    pinata_gateway_key: SecretStr = Field(SecretStr(""), description="for a gateway that asks for one")
+    pinata_network: Literal["public", "private"] = Field("public", description="what is public stays public for ever")
+    pinata_api_url: str = "https://api.pinata.cloud"
+    pinata_uploads_url: str = "https://uploads.pinata.cloud"
+
     hbar_per_hour: float = Field(1.0, gt=0, description="asked for an hour of this machine's training")
-    min_unit_tinybar: int = Field(1_000, ge=1, description="never bid below this for a work unit")
+    min_unit_tinybar: int = Field(1_000, ge=1, description="asked for a work unit at least, however short it is")
+    cover_fees: bool = Field(True, description="bids also ask for Hedera's fees, which a trainer pays itself")
     max_chunks: int = Field(8, ge=1, description="chunks held at most for one task")
     stake_tinybar: int = Field(500_000_000, ge=1, description="deposited when a trainer registers")
     max_penalty_tinybar: int = Field(50_000_000, ge=0, description="never bid where a no-show costs more than this")
     engine_memory_mib: int = Field(4_096, ge=256, description="memory limit of the training process")
     engine_threads: int = Field(1, ge=1, le=256)
     allow_unsandboxed: bool = Field(False, description="train even where no sandbox stands: dangerous")
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("operator_id", "contract_id", "ledger_node_account")
+    @classmethod
+    def _entity(cls, value: str) -> str:
+        try:
+            return value and f"0.0.{entity_number(value)}"
+        except ValueError:
+            # The value is not told: people paste a key here.
+            raise ValueError("not an entity id of the form 0.0.N") from None
+
+    @field_validator("listen")
+    @classmethod
+    def _multiaddresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_multiaddress(each) for each in value)
 
     @classmethod
     def load(cls, *, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -86,11 +167,11 @@ class Settings(BaseModel):
             value = getattr(self, name)
             if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
                 known = _KNOWN_NAMES.get(name, f"SHOAL_{name.upper()}")
+                other = _OTHER_WAYS.get(name, "`shoal demo --keep` leaves a local network with everything set")
                 raise ConfigError(
                     f"the setting {name} is missing",
                     code="SHOAL-C01",
-                    hint=f"set {known} in the environment or .env, or {name} in shoal.toml; "
-                    "`shoal demo --keep` leaves a local network with everything set",
+                    hint=f"set {known} in the environment or .env, or {name} in shoal.toml; {other}",
                 )
 
 
@@ -106,17 +187,17 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     values: dict[str, Any] = {}
     origins = {name: Origin("default") for name in Settings.model_fields}
-    environment = {**dotenv_values(".env"), **os.environ}
+    environment = {**_read_env(Path(".env")), **os.environ}
     directory = Path(str(given.get("dir") or environment.get("SHOAL_DIR") or Path.home() / ".shoal"))
     for path in (directory / "shoal.toml", Path("shoal.toml")):
         for name, value in _read_toml(path).items():
             values[name], origins[name] = value, Origin(str(path))
     for name in Settings.model_fields:
         for variable in (_KNOWN_NAMES.get(name), f"SHOAL_{name.upper()}"):
-            if variable and environment.get(variable):
+            if variable and environment.get(variable) and not (variable in _BORROWED and name in values):
                 text = str(environment[variable])
-                is_list = name in ("listen", "bootstrap")
-                values[name] = tuple(part.strip() for part in text.split(",") if part.strip()) if is_list else text
+                parts = tuple(part.strip() for part in text.split(",") if part.strip())
+                values[name] = parts if name in _LISTS else text
                 origins[name] = Origin(f"environment {variable}")
     for name, value in given.items():
         values[name], origins[name] = value, Origin("flag")
@@ -131,13 +212,54 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
         ) from None
 
 
+def _multiaddress(text: str) -> str:
+    """An address to listen on: a multiaddress as it is; of a bare IP address, or one with a port, the TCP one."""
+    host, port = text, "0"
+    try:
+        if text.startswith("[") or text.count(":") == 1:
+            host, port = text.rsplit(":", 1) if not text.endswith("]") else (text, "0")
+        address = ipaddress.ip_address(host.strip("[]"))
+        return f"/ip{address.version}/{address}/tcp/{int(port)}"
+    except ValueError:
+        return text
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", code="SHOAL-C03", hint="repair or remove this file") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", code="SHOAL-C03", hint="let this user read it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The error may quote the file, and so a key: not kept as the cause.
+        where = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
+        raise ConfigError(f"{path}: {where}", code="SHOAL-C03", hint="repair or remove this file") from None
+    if any(values.get(name) for name in _SECRETS):
+        _check_private(path)
+    return values
+
+
+def _read_env(path: Path) -> dict[str, str | None]:
+    values = dotenv_values(path)
+    names = {name for secret in _SECRETS for name in (f"SHOAL_{secret.upper()}", _KNOWN_NAMES.get(secret, ""))}
+    if any(values.get(name) for name in names):
+        _check_private(path)
+    return values
+
+
+def _check_private(path: Path) -> None:
+    """A file with a key in it is for its owner only.
+
+    Raises:
+        ConfigError: SHOAL-C22.
+    """
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ConfigError(
+            f"other users of this machine can read {path}, and it holds a key",
+            code="SHOAL-C22",
+            hint=f"chmod 600 {path}",
+        )
 
 
 def write_toml(path: Path, values: Mapping[str, str | int | float | bool | list[str]]) -> None:
@@ -145,4 +267,5 @@ def write_toml(path: Path, values: Mapping[str, str | int | float | bool | list[
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)  # it may have been there already
         file.write("\n".join(lines) + "\n")

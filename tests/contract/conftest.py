@@ -1,4 +1,4 @@
-"""One real S3 server for all contract tests that need one."""
+"""One real S3 server and one ledger for all contract tests that need them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from shoal.adapters.hedera import LedgerSettings
 from shoal.adapters.s3 import S3Blobs
 from shoal.adapters.transfer import HttpTransfer
+
+from .ledger import Devnet, provision
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,15 @@ async def blobs(store: Store, transfer: HttpTransfer) -> S3Blobs:
     made = store.blobs(transfer)
     await made.ensure_bucket()
     return made
+
+
+@pytest.fixture(scope="package")
+def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    running = Devnet(tmp_path_factory.mktemp("devnet"))
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope="package")
+def market(devnet: Devnet) -> LedgerSettings:
+    return provision(devnet)

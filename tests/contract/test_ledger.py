@@ -4,82 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from shoal.adapters.hedera import HederaLedger, LedgerSettings
-from shoal.core import calls, limits
-from shoal.core.events import Registered, StakeDeposited
+from shoal.adapters.hedera.market import artefact
+from shoal.adapters.store import SqliteStore
+from shoal.core import calls, fees, limits
+from shoal.core.events import Registered
 from shoal.core.money import Tinybar
 from shoal.errors import CallReverted, ConfigError, LedgerError, LedgerUnreachable, UsageError
 
-HBAR = 10**8
+from .ledger import HBAR, Devnet
+
 KEY, RECIPIENT = b"k" * 32, b"r" * 32
-
-
-class Devnet:
-    """A devnet process that can be killed and started again on the same ports."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory, self._base = directory, _free_base()
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "shoal.adapters.devnet", "--dir", str(self._directory)]
-        command += ["--port-base", str(self._base), "--json"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, f"the devnet ended with {self.process.wait()}"
-        self.endpoints = json.loads(line)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def settings(self, **changes: str) -> LedgerSettings:
-        names = ("node", "node_account", "mirror_grpc", "mirror_rest", "operator_id", "operator_key")
-        return LedgerSettings("devnet", **{**{name: self.endpoints[name] for name in names}, **changes})
-
-
-def _free_base() -> int:
-    while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            base = int(first.getsockname()[1])
-        if base < 65_000:
-            return base
-
-
-@pytest.fixture(scope="module")
-def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    running = Devnet(tmp_path_factory.mktemp("devnet"))
-    yield running
-    running.kill()
-
-
-@pytest.fixture(scope="module")
-def market(devnet: Devnet) -> LedgerSettings:
-    """An account of its own on a ledger with the contract."""
-
-    async def provision() -> LedgerSettings:
-        async with HederaLedger.open(devnet.settings()) as operator:
-            key = operator.new_key()
-            account = await operator.create_account(100 * HBAR, key)
-            return devnet.settings(operator_id=account, operator_key=key, contract_id=await operator.deploy())
-
-    return trio.run(provision)
 
 
 async def test_an_account_is_created_and_known_by_its_key(devnet: Devnet) -> None:
@@ -128,7 +69,7 @@ async def test_a_refusal_at_consensus_has_its_reason_and_its_price(
         monkeypatch.setattr(ledger, "_simulate", not_simulated)
         before = await ledger.balance()
         with pytest.raises(CallReverted) as refused:
-            await ledger.call(calls.Unstake(Tinybar(10**15)))
+            await ledger.call(calls.RequestUnstake(Tinybar(10**15)))
         assert refused.value.reason == "InsufficientStake"
         spent = before - await ledger.balance()
         assert spent > 0
@@ -177,60 +118,6 @@ async def test_movements_explain_the_balance_and_sum_to_zero(market: LedgerSetti
 # ---------------------------------------------------------------- what gets lost
 
 
-@asynccontextmanager
-async def cutting_proxy(target: str, *, drop_answers: int) -> AsyncIterator[tuple[str, list[int]]]:
-    """A TCP proxy to the node that passes requests on, and cuts the connection instead of its first answers."""
-    host, port = target.split(":")
-    cuts = [0]
-
-    async def serve(near: trio.SocketStream) -> None:
-        far = await trio.open_tcp_stream(host, int(port))
-
-        async def forth(nursery: trio.Nursery) -> None:
-            async for part in near:
-                await far.send_all(part)
-            nursery.cancel_scope.cancel()
-
-        async def back(nursery: trio.Nursery) -> None:
-            answered = 0
-            async for part in far:
-                answered += len(part)
-                # The first 200 bytes are HTTP/2's own greeting; what follows is the answer to the transaction.
-                if answered > 200 and cuts[0] < drop_answers:
-                    cuts[0] += 1
-                    break
-                await near.send_all(part)
-            nursery.cancel_scope.cancel()
-
-        async with near, far:
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(forth, nursery)
-                    nursery.start_soon(back, nursery)
-            except* (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
-
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, serve, 0)
-        address = listeners[0].socket.getsockname()
-        yield f"127.0.0.1:{address[1]}", cuts
-        nursery.cancel_scope.cancel()
-
-
-@pytest.mark.parametrize("lost", [1, 2, 50])
-async def test_a_lost_answer_never_pays_twice(market: LedgerSettings, lost: int) -> None:
-    async with cutting_proxy(market.node, drop_answers=lost) as (address, cuts):
-        async with HederaLedger.open(dataclasses.replace(market, node=address)) as ledger:
-            before = await ledger.account_state(ledger.address)
-            begin = await ledger.watermark()
-            await ledger.call(calls.DepositStake(), value=7)
-            assert cuts[0] >= min(lost, 2), "the test lost nothing"  # the mirror may answer before the next
-            after = await ledger.account_state(ledger.address)
-            assert after.stake_tinybar - before.stake_tinybar == 7
-            events = await ledger.events(after_ns=begin, until_ns=await ledger.watermark())
-            assert [each.event for each in events] == [StakeDeposited(ledger.address, Tinybar(7))]
-
-
 async def test_a_ledger_that_is_away_is_named_and_found_again(tmp_path: Path) -> None:
     own = Devnet(tmp_path / "devnet")
     try:
@@ -247,3 +134,77 @@ async def test_a_ledger_that_is_away_is_named_and_found_again(tmp_path: Path) ->
             assert message.data == b"heard"
     finally:
         own.kill()
+
+
+async def test_what_a_transaction_costs_is_known_before(market: LedgerSettings) -> None:
+    """The fee schedule of ours against what the ledger charges, which has its own."""
+    async with HederaLedger.open(market) as ledger:
+        rate = await ledger.rate()
+        begin = await ledger.watermark()
+        topic = await ledger.create_topic("fees")
+        for size in (10, 100, 101, 700, limits.TOPIC_MESSAGE_BYTES):
+            await ledger.submit(topic, bytes(size))
+        await ledger.create_account(1, ledger.new_key())
+        found = await ledger.movements(after_ns=begin, until_ns=await ledger.watermark(), account=ledger.account)
+        told = [fees.create_topic(len("fees"))]
+        told += [fees.message(size) for size in (10, 100, 101, 700, limits.TOPIC_MESSAGE_BYTES)]
+        told += [fees.create_account()]
+        for movement, tinycents in zip(found, told, strict=True):
+            assert 0 <= rate.tinybar(tinycents) - movement.fee_tinybar <= 2, movement.name
+
+
+async def test_a_deployment_goes_on_where_it_was_cut_off_and_is_what_was_compiled(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    async with HederaLedger.open(devnet.settings()) as plain:
+        expected, begin = await plain.deployment_cost(), await plain.watermark()
+    steps = 0
+    with SqliteStore(tmp_path / "node.db") as store:
+        while True:
+            async with HederaLedger.open(devnet.settings(), store=store) as ledger:
+                send = ledger._submitter.run
+
+                async def cut_off(make: Any, *, send: Any = send, **more: Any) -> Any:
+                    nonlocal steps
+                    before = set(store.items("transactions"))
+                    landed = await send(make, **more)
+                    if set(store.items("transactions")) != before:  # this step was not done before
+                        steps += 1
+                        raise LedgerError("killed here")
+                    return landed
+
+                ledger._submitter.run = cut_off  # type: ignore[method-assign]
+                try:
+                    made = await ledger.deploy("once")
+                    break
+                except LedgerError as error:
+                    assert error.message == "killed here"
+        async with HederaLedger.open(devnet.settings(), store=store) as ledger:
+            assert await ledger.deploy("once") == made
+            found = await ledger.movements(
+                after_ns=begin, until_ns=await ledger.watermark(), account=devnet.endpoints["operator_id"]
+            )
+            names = [movement.name for movement in found]
+            assert names.count("CONTRACTCREATEINSTANCE") == 1 and len(names) == steps > 5
+            assert sum(movement.fee_tinybar for movement in found) == made.fee_tinybar
+            assert abs(expected - made.fee_tinybar) < 0.01 * made.fee_tinybar
+            assert await ledger.check_contract(made.contract_id) == made.address
+            assert (await ledger.balance(made.contract_id)) == 1
+            another = await ledger.deploy("twice")
+            assert another.contract_id != made.contract_id
+
+
+async def test_a_contract_of_other_code_is_refused(market: LedgerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with HederaLedger.open(market) as ledger:
+        with pytest.raises(ConfigError) as missing:
+            await ledger.check_contract("0.0.999999")
+        assert missing.value.code == "SHOAL-C12"
+        for part in ("runtime", "court_runtime"):
+            code = artefact()[part]
+            for changed in (code[:-200] + "00" + code[-198:], code + "00"):
+                monkeypatch.setattr(
+                    "shoal.adapters.hedera.reader.artefact", lambda changed={**artefact(), part: changed}: changed
+                )
+                with pytest.raises(LedgerError) as other:
+                    await ledger.check_contract(str(market.contract_id))
+                assert other.value.code == "SHOAL-L07"

@@ -11,6 +11,15 @@ contract Child {
     }
 }
 
+interface IPrng {
+    function getPseudorandomSeed() external returns (bytes32);
+}
+
+interface IExchangeRate {
+    function tinycentsToTinybars(uint256 tinycents) external returns (uint256);
+    function tinybarsToTinycents(uint256 tinybars) external returns (uint256);
+}
+
 contract Probe {
     uint256 public value;
     event Deposited(address indexed from, uint256 amount);
@@ -56,5 +65,31 @@ contract Probe {
 
     function look() external view returns (address, uint256, uint256, uint256, uint256) {
         return (msg.sender, address(this).balance, block.timestamp, block.chainid, value);
+    }
+
+    event Drawn(bytes32 seed);
+
+    function draw() external returns (bytes32 first, bytes32 second, uint256 randao) {
+        first = IPrng(address(0x169)).getPseudorandomSeed();
+        (bool ok, bytes memory answer) = address(0x169).call(abi.encodeWithSignature("getPseudorandomSeed()"));
+        require(ok, "no seed");
+        second = abi.decode(answer, (bytes32));
+        randao = block.prevrandao;
+        emit Drawn(first);
+    }
+
+    function peek() external view returns (bytes32) {
+        (bool ok, bytes memory answer) = address(0x169).staticcall(abi.encodeWithSignature("getPseudorandomSeed()"));
+        require(ok, "no seed");
+        return abi.decode(answer, (bytes32));
+    }
+
+    function convert(uint256 amount) external returns (uint256 tinybars, uint256 tinycents) {
+        IExchangeRate rate = IExchangeRate(address(0x168));
+        return (rate.tinycentsToTinybars(amount), rate.tinybarsToTinycents(amount));
+    }
+
+    function misuse(address system, bytes calldata data) external payable returns (bool ok) {
+        (ok, ) = system.call{value: msg.value, gas: 50_000}(data);
     }
 }

@@ -9,6 +9,10 @@ import pytest
 from .harness import Devnet
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kill-rounds", type=int, default=3, help="how often a devnet is killed under load")
+
+
 @pytest.fixture(scope="session")
 def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
     net = Devnet(tmp_path_factory.mktemp("devnet"))

@@ -19,6 +19,7 @@ from shoal.adapters.devnet.ledger import Ledger
 from shoal.adapters.devnet.queries import Queries
 from shoal.adapters.devnet.server import OPERATOR_SEED
 from shoal.adapters.devnet.store import Store
+from shoal.errors import ProcessError
 
 from .harness import HBAR
 
@@ -41,10 +42,15 @@ def transfer_body(changes: dict[int, int]) -> Any:
 class Direct:
     """A ledger on a directory whose clock moves one second with each transaction."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, block_ns: int | None = None) -> None:
         self.now_ns = START_NS
         self.store = Store(directory)
-        self.ledger = Ledger(self.store, OPERATOR_KEY.public_key().public_bytes_raw(), lambda: self.now_ns)
+        try:
+            operator = OPERATOR_KEY.public_key().public_bytes_raw()
+            self.ledger = Ledger(self.store, operator, lambda: self.now_ns, block_ns)
+        except ProcessError:
+            self.store.close()
+            raise
         self.queries = Queries(self.ledger)
 
     def sign(

@@ -51,13 +51,13 @@ def function(signature: str, *values: Any) -> bytes:
 class Devnet:
     """One devnet process on a directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         command = [sys.executable, "-m", "shoal.adapters.devnet", "--dir", str(directory), "--port-base", "0"]
-        self.process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([*command, "--json", *options], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"devnet ended with {self.process.wait()}"
-        self.endpoints: dict[str, str] = json.loads(line)
+        self.endpoints: dict[str, Any] = json.loads(line)
         self.http = httpx.Client(base_url=self.endpoints["mirror_rest"], timeout=30, trust_env=False)
         self.key = PrivateKey.from_string_der(self.endpoints["operator_key"])
         self.client = self.client_of(AccountId.from_string(self.endpoints["operator_id"]), self.key)

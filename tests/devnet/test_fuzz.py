@@ -108,9 +108,20 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 PATHS = [
+    "accounts",
     "accounts/{}",
+    "accounts/{}/tokens",
     "balances",
     "blocks",
+    "blocks/{}",
+    "contracts",
+    "contracts/results",
+    "contracts/results/logs",
+    "contracts/{}/results",
+    "contracts/{}/results/{}",
+    "contracts/{}/state",
+    "network/nodes",
+    "topics/messages/{}",
     "contracts/{}",
     "contracts/{}/results/logs",
     "contracts/results/{}",
@@ -121,6 +132,7 @@ PATHS = [
     "transactions/{}",
 ]
 NAMES = ["limit", "order", "timestamp", "index", "account.id", "sequencenumber", "block.number", "topic0", "encoding"]
+NAMES += ["account.publickey", "account.balance", "contract.id", "from", "slot", "node.id", "type", "transaction.hash"]
 VALUES = st.one_of(
     st.sampled_from(["0.0.2", "0.0.1001", "gt:0", "lt:9223372036854775807", "eq:0.0.2", "0x" + "0" * 40, "asc", "-1"]),
     st.tuples(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hiero_sdk_python import (
     AccountId,
     ContractExecuteTransaction,
@@ -93,12 +94,12 @@ def mirror_id(text: str) -> str:
     return f"{account}-{seconds}-{nanos.zfill(9)}"
 
 
-def test_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     net = Devnet(tmp_path)
     target, contract = net.account(net.key, 0), net.deploy(value=0)
     topic = TopicCreateTransaction().execute(net.client, validate_status=True).topic_id
     acknowledged: set[str] = set()
-    for _ in range(3):
+    for _ in range(request.config.getoption("--kill-rounds", default=3)):
         load = Load(net, target, contract, topic)
         eventually(lambda load=load: len(load.acknowledged) >= 60, "load")
         net.stop(signal.SIGKILL)

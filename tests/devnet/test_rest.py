@@ -86,7 +86,7 @@ def test_transactions_of_an_account(devnet: Devnet) -> None:
     everything = devnet.pages("/transactions?limit=100&order=asc", "transactions")
     newest_first = devnet.pages("/transactions?limit=100", "transactions")
     assert everything == newest_first[::-1]
-    assert len({row["transaction_id"] for row in everything}) == len(everything)
+    assert len({(row["transaction_id"], row["nonce"]) for row in everything}) == len(everything)
 
 
 def test_the_newest_block_moves_while_nothing_happens(devnet: Devnet) -> None:

@@ -8,24 +8,33 @@ from typing import Any
 
 from eth_abi import decode, encode
 from hiero_sdk_python import (
+    AccountCreateTransaction,
+    AccountId,
     AccountInfoQuery,
     AccountUpdateTransaction,
+    ContractBytecodeQuery,
     ContractCallQuery,
     ContractCreateTransaction,
+    ContractInfoQuery,
     CryptoGetAccountBalanceQuery,
     FileAppendTransaction,
     FileContentsQuery,
     FileCreateTransaction,
     FileDeleteTransaction,
+    FileInfoQuery,
+    MirrorNodeAccountBalanceQuery,
     PrivateKey,
     ResponseCode,
     TopicCreateTransaction,
+    TopicDeleteTransaction,
     TopicInfoQuery,
     TopicMessageQuery,
     TopicMessageSubmitTransaction,
+    TopicUpdateTransaction,
     TransactionRecordQuery,
     TransferTransaction,
 )
+from hiero_sdk_python.crypto.key_list import KeyList
 
 from shoal.core.ids import keccak256
 
@@ -128,3 +137,53 @@ def test_file_deploy_call_record_and_local_call(devnet: Devnet) -> None:
     local = query.set_function_parameters(function("look()")).execute(devnet.client)
     sender, held, _, chain, value = decode(["address"] + ["uint256"] * 4, local.contract_call_result)
     assert (int(sender, 16), held, chain, value) == (2, 123, 298, 130)
+    info = ContractInfoQuery().set_contract_id(contract).execute(devnet.client)
+    assert info.balance == 123 and info.storage > 0
+    assert len(ContractBytecodeQuery().set_contract_id(contract).execute(devnet.client)) > 1000
+    assert FileInfoQuery().set_file_id(file).execute(devnet.client).size == 2 * len(PROBE)
+
+
+def test_a_topic_changes_and_ends(devnet: Devnet) -> None:
+    submit_key = PrivateKey.generate_ed25519()
+    create = TopicCreateTransaction(admin_key=devnet.key.public_key(), submit_key=submit_key.public_key())
+    topic = create.execute(devnet.client, validate_status=True).topic_id
+    message = TopicMessageSubmitTransaction(topic, "one").execute(devnet.client)
+    assert message.status == ResponseCode.INVALID_SIGNATURE
+    signed = TopicMessageSubmitTransaction(topic, "one").freeze_with(devnet.client).sign(submit_key)
+    assert signed.execute(devnet.client, validate_status=True).status == ResponseCode.SUCCESS
+    TopicUpdateTransaction(topic_id=topic, memo="changed").execute(devnet.client, validate_status=True)
+    assert TopicInfoQuery(topic).execute(devnet.client).memo == "changed"
+    TopicDeleteTransaction(topic_id=topic).execute(devnet.client, validate_status=True)
+    late = TopicMessageSubmitTransaction(topic, "two").freeze_with(devnet.client).sign(submit_key)
+    assert late.execute(devnet.client).status == ResponseCode.INVALID_TOPIC_ID
+
+
+def test_a_hollow_account_is_found_by_its_address_and_completed(devnet: Devnet) -> None:
+    """The address is looked up through REST, which the SDK believes to be on the port of the mirror's gRPC."""
+    key = PrivateKey.generate_ecdsa()
+    address = AccountId.from_evm_address(str(key.public_key().to_evm_address()), 0, 0)
+    operator = devnet.client.operator_account_id
+    transfer = TransferTransaction().add_hbar_transfer(operator, -2 * HBAR).add_hbar_transfer(address, 2 * HBAR)
+    transfer.execute(devnet.client, validate_status=True)
+    number = address.populate_account_num(devnet.client).num
+    hollow = AccountId(0, 0, number)
+    shown = MirrorNodeAccountBalanceQuery().set_account_id(hollow).execute(devnet.client)
+    assert shown.hbars.to_tinybars() == 2 * HBAR == balance(devnet, hollow)
+    owner = devnet.client_of(hollow, key)
+    back = TransferTransaction().add_hbar_transfer(hollow, -HBAR).add_hbar_transfer(operator, HBAR)
+    back.execute(owner, validate_status=True)
+    owner.close()
+    assert AccountInfoQuery(hollow).execute(devnet.client).key.to_bytes_raw() == key.public_key().to_bytes_raw()
+
+
+def test_two_of_three_keys(devnet: Devnet) -> None:
+    keys = [PrivateKey.generate_ed25519() for _ in range(3)]
+    tree = KeyList([key.public_key() for key in keys], threshold=2)
+    create = AccountCreateTransaction().set_initial_balance(HBAR).set_key_without_alias(tree)
+    shared = create.execute(devnet.client, validate_status=True).account_id
+    for signers, status in ((keys[:1], ResponseCode.INVALID_SIGNATURE), (keys[1:], ResponseCode.SUCCESS)):
+        transfer = TransferTransaction().add_hbar_transfer(shared, -1)
+        transfer.add_hbar_transfer(devnet.client.operator_account_id, 1).freeze_with(devnet.client)
+        for key in signers:
+            transfer.sign(key)
+        assert transfer.execute(devnet.client).status == status

@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from shoal.settings import VARIABLES
+
 SHOAL = [sys.executable, "-m", "shoal"]
 DEADLINE_S = 240.0
 
@@ -23,7 +25,9 @@ DEADLINE_S = 240.0
 def environment(**more: str) -> dict[str, str]:
     """As a newcomer's: no setting of the machine's owner leaks in."""
     ours = ("SHOAL_", "OPERATOR_", "NETWORK", "CONTRACT_ID")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(ours) and name not in VARIABLES
+    } | more
 
 
 def shoal(*arguments: str, cwd: Path, timeout_s: float = DEADLINE_S, **env: str) -> subprocess.CompletedProcess[str]:

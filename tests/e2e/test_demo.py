@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,7 @@ import trio
 
 from shoal.client import prepare
 from shoal.client.examples import example
-from shoal.core import fold
 from shoal.core.events import Claimed, Settled, TaskCreated
-from shoal.core.fold import Item
 from shoal.core.task import Phase, State
 from shoal.learn.recipe import Recipe
 from shoal.node import open_ledger, place_of
@@ -118,17 +117,16 @@ def test_a_node_that_comes_late_reaches_the_same_state_in_steps_of_any_size(demo
             created = await find_task(ledger, demo.report["task_id"])
             assert created is not None and isinstance(created.event, TaskCreated)
             task = created.event.task_id
-            tasklog = TaskLog(created, place_of(settings, task), ledger=ledger)
-            state, at = tasklog.log, created.time_ns
-            while at < whole.now_ns:
-                until = min(at + step_ns, whole.now_ns)
-                events = await ledger.events(after_ns=at, until_ns=until, task=task)
-                messages = await ledger.messages(state.topic, after_ns=at, until_ns=until)
-                for item in tasklog._merge(messages, events):
-                    assert isinstance(item, Item)
-                    state = fold.step(state, item)
-                state, at = fold.advance(state, until), until
-            return state
+            tasklog, reached = TaskLog(created, place_of(settings, task), ledger=ledger), created.time_ns
+
+            async def watermark() -> int:
+                return reached
+
+            ledger.watermark = watermark  # type: ignore[method-assign]
+            while reached < whole.now_ns:
+                reached = min(reached + step_ns, whole.now_ns)
+                await tasklog.catch_up()
+            return tasklog.log
 
     assert trio.run(in_steps, 700_000_000) == whole
     assert trio.run(in_steps, 5_100_000_000) == whole
@@ -172,7 +170,7 @@ def test_the_result_can_be_fetched_again_by_its_owner_only(demo: Demo, tmp_path:
     busy = shoal("get", task, "--json", cwd=tmp_path, SHOAL_DIR=str(demo.directory / "trainer-1"))
     assert (busy.returncode, last_json(busy.stdout)["error"]["code"]) == (2, "SHOAL-U13"), "a node is running there"
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "shoal.toml").write_text((demo.directory / "trainer-1" / "shoal.toml").read_text())
+    shutil.copy(demo.directory / "trainer-1" / "shoal.toml", tmp_path / "other")
     stranger = shoal("get", task, "--json", cwd=tmp_path, SHOAL_DIR=str(tmp_path / "other"))
     assert (stranger.returncode, last_json(stranger.stdout)["error"]["code"]) == (2, "SHOAL-U08")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_what_is_wrong_outside_is_found_before_anything_is_spent(name: str, demo
     command = ["train", "model.py", "data.csv", "--rounds", "2", "--yes", "--json", *more]
     fresh = tmp_path / "client"  # without the peers that the demo's client remembers
     fresh.mkdir()
-    (fresh / "shoal.toml").write_text((demo.client / "shoal.toml").read_text())
+    shutil.copy(demo.client / "shoal.toml", fresh)
     done = shoal(*command, cwd=tmp_path, **{"SHOAL_DIR": str(fresh), **environment})
     assert done.returncode == status, done.stdout + done.stderr
     error = last_json(done.stdout)["error"]
@@ -182,7 +183,7 @@ def test_a_result_opens_with_the_ml_users_key_only(demo: Demo, tmp_path: Path) -
     """The right account with another key directory: the envelope stays shut."""
     settings = settings_file(demo.client)
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "shoal.toml").write_text((demo.client / "shoal.toml").read_text())
+    shutil.copy(demo.client / "shoal.toml", tmp_path / "other")
     done = shoal("get", demo.report["task_id"], "--json", cwd=tmp_path, SHOAL_DIR=str(tmp_path / "other"))
     assert done.returncode == 10, done.stdout + done.stderr
     assert last_json(done.stdout)["error"]["code"] == "SHOAL-K01"
@@ -199,6 +200,7 @@ def test_commands_say_what_is_missing(tmp_path: Path) -> None:
 
 def test_settings_are_shown_with_their_origin_and_without_secrets(tmp_path: Path) -> None:
     (tmp_path / "shoal.toml").write_text('poll_s = 2.5\ns3_secret_key = "hush hush"\n')
+    (tmp_path / "shoal.toml").chmod(0o600)
     done = shoal("config", "show", "--json", cwd=tmp_path, SHOAL_DIR=str(tmp_path / "home"), OPERATOR_ID="0.0.5")
     assert done.returncode == 0, done.stderr
     shown = last_json(done.stdout)

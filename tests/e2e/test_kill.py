@@ -17,7 +17,7 @@ from shoal.client.examples import example
 from shoal.core.events import TaskCreated
 from shoal.core.ids import Address
 from shoal.core.task import Phase, State
-from shoal.local.stack import LocalStack, local_stack
+from shoal.localnet.stack import LocalStack, local_stack
 from shoal.node import open_ledger, place_of
 from shoal.ports import Ledger
 from shoal.roles.tasklog import TaskLog, find_task

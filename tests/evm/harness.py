@@ -26,6 +26,11 @@ ROOT = Path(__file__).parents[2]
 ARTEFACT = ROOT / "src" / "shoal" / "contracts" / "TrainingMarket.json"
 GAS_LIMIT = 15_000_000
 START_S = 1_800_000_000
+UNBONDING_S = 7 * 24 * 3600
+VALIDATOR_STAKE = 16_000
+PRNG = bytes.fromhex("0169".rjust(40, "0"))
+PRNG_CODE = bytes.fromhex("425f5260205f205f5260205ff3")
+"""Stands for Hedera's random system contract (HIP-351): returns keccak256(block.timestamp), as `shoal.testing` does."""
 FUNDS = 10**15
 
 
@@ -64,6 +69,7 @@ class Chain:
     def __init__(self) -> None:
         self.now_s = START_S
         self.state = CancunState(AtomicDB(), self._context(), BLANK_ROOT_HASH)
+        self.state.set_code(PRNG, PRNG_CODE)
 
     def _context(self) -> ExecutionContext:
         return ExecutionContext(
@@ -139,13 +145,21 @@ class Plan:
     start_until: int = START_S + 500
     end_by: int = START_S + 5_000
     window: int = 60
+    auditors: int = 0
+    audit_price: int = 0
+    audits: int = 0
+    bond: int = 0
+    slash: int = 0
+    finder_share: int = 0
+    dispute_time: int = 0
 
     def values(self) -> tuple[int, ...]:
         return tuple(vars(self).values())
 
     @property
     def escrow(self) -> int:
-        return self.chunks * self.rounds * self.max_unit_price + self.rounds * self.aggregate_price
+        units = self.chunks * self.rounds * self.max_unit_price
+        return units + self.rounds * self.aggregate_price + self.audits * self.audit_price
 
     def but(self, **changes: int) -> Plan:
         return replace(self, **changes)
@@ -156,7 +170,7 @@ class Market:
 
     def __init__(self, chain: Chain) -> None:
         artefact = json.loads(ARTEFACT.read_text())
-        self.code = bytes.fromhex(artefact["bytecode"])
+        self.code = bytes.fromhex(artefact["bytecode"]) + encode(["uint64", "uint64"], [UNBONDING_S, VALIDATOR_STAKE])
         self.abi = artefact["abi"]
         self.functions = {item["name"]: item for item in self.abi if item["type"] == "function"}
         self._events = {_selector(item): item for item in self.abi if item["type"] == "event"}
@@ -221,6 +235,10 @@ def credit_leaf(task: bytes, trainer: bytes, units: int, aggregates: int, no_sho
     return keccak256(keccak256(encode(types, [task, trainer, units, aggregates, no_show])))
 
 
+def audit_leaf(task: bytes, validator: bytes, audits: int) -> bytes:
+    return keccak256(keccak256(encode(["bytes32", "address", "uint32"], [task, validator, audits])))
+
+
 class Tree:
     """A Merkle tree as OpenZeppelin's StandardMerkleTree lays it out: leaves sorted, pairs hashed in sorted order."""
 
@@ -260,6 +278,10 @@ def _named(fields: Sequence[dict[str, Any]], values: Sequence[Any]) -> dict[str,
     for field, value in zip(fields, values, strict=True):
         if field["type"] == "tuple":
             value = _named(field["components"], value)
+        elif field["type"] == "tuple[]":
+            value = [_named(field["components"], each) for each in value]
+        elif field["type"] == "address[]":
+            value = [bytes.fromhex(each[2:]) for each in value]
         elif field["type"] == "address":
             value = bytes.fromhex(value[2:])
         named[field["name"]] = value

@@ -7,7 +7,7 @@ from typing import Any
 
 from shoal.core.ids import keccak256
 
-from .harness import Chain, Market, Plan, Receipt, Tree, award_leaf, credit_leaf, task_id
+from .harness import UNBONDING_S, Chain, Market, Plan, Receipt, Tree, audit_leaf, award_leaf, credit_leaf, task_id
 
 KEY = b"k" * 32
 RECIPIENT = b"r" * 32
@@ -47,6 +47,7 @@ class Scene:
         self.crowd = [keccak256(b"crowd %d" % i) for i in range(crowd)]
         self.awards = Tree([self.award_leaf(i) for i in range(trainers)] + self.crowd)
         self.credits = {trainer: Credit(UNITS_EACH, aggregates=1) for trainer in self.trainers[:3]}
+        self.audit_credits: dict[bytes, int] = {}
         if trainers > 3:
             self.credits[self.trainers[3]] = Credit(2, no_show=True)
 
@@ -61,7 +62,8 @@ class Scene:
 
     @property
     def credits_tree(self) -> Tree:
-        return Tree([self.credit_leaf(trainer) for trainer in self.credits] + self.crowd)
+        audits = [audit_leaf(self.task, validator, count) for validator, count in self.audit_credits.items()]
+        return Tree([self.credit_leaf(trainer) for trainer in self.credits] + audits + self.crowd)
 
     @property
     def units(self) -> int:
@@ -71,6 +73,10 @@ class Scene:
     def aggregates(self) -> int:
         return sum(credit.aggregates for credit in self.credits.values())
 
+    @property
+    def audits(self) -> int:
+        return sum(self.audit_credits.values())
+
     def result_args(self, **changes: Any) -> tuple[Any, ...]:
         args = {
             "task": self.task,
@@ -79,6 +85,7 @@ class Scene:
             "round": self.plan.rounds,
             "units": self.units,
             "aggregates": self.aggregates,
+            "audits": self.audits,
             "root": self.credits_tree.root,
         }
         return tuple((args | changes).values())
@@ -90,6 +97,7 @@ class Scene:
             "checkpoint": bytes([round]) * 32,
             "units": self.units,
             "aggregates": self.aggregates,
+            "audits": self.audits,
             "root": self.credits_tree.root,
         }
         return tuple((args | changes).values())
@@ -126,6 +134,12 @@ class Scene:
 
     def release(self, trainer: bytes) -> Receipt:
         return self.market(self.stranger, "release", self.task, trainer)
+
+    def unstake(self, who: bytes, amount: int) -> None:
+        """Ask stake back and wait until it is there."""
+        self.market(who, "requestUnstake", amount)
+        self.chain.now_s += UNBONDING_S
+        self.market(who, "completeUnstake")
 
     # whole phases
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
-from .harness import ARTEFACT, ROOT, Chain, Market, Receipt
-from .scene import KEY, RECIPIENT, Scene
+from shoal.core import calls, fees
+from shoal.core.codec import digest
+from shoal.core.ids import Address
+from shoal.core.merkle import AuditLeaf
+from shoal.core.money import Tinybar
+
+from .harness import ARTEFACT, ROOT, START_S, UNBONDING_S, VALIDATOR_STAKE, Chain, Market
+from .twin import EVIDENCE, KEY, PLAN, SEAT_STAKE, Twin
 
 CONTRACTS = ROOT / "contracts"
 README = CONTRACTS / "README.md"
@@ -38,7 +46,8 @@ def test_artefact_is_what_the_source_compiles_to() -> None:
 
 def test_code_fits_the_chain() -> None:
     market = Market(Chain())
-    assert len(market.chain.state.get_code(market.address)) <= MAX_RUNTIME_BYTES
+    for address in (market.address, market.view("COURT")):
+        assert 0 < len(market.chain.state.get_code(address)) <= MAX_RUNTIME_BYTES
 
 
 def test_lock_file_names_no_registry() -> None:
@@ -46,61 +55,109 @@ def test_lock_file_names_no_registry() -> None:
 
 
 def gas_table() -> str:
-    """What each call of a task with four trainers costs, and accept and claim for larger trees."""
-    rows = [("deploy", Market(Chain()).deploy_gas)]
-
-    def row(label: str, receipt: Receipt) -> None:
-        rows.append((label, receipt.gas))
-
-    scene = Scene()
-    market, task, (first, second, third, fourth) = scene.market, scene.task, scene.trainers
-    row("`register`", market(first, "register", KEY, RECIPIENT, value=1))
-    row("`depositStake`", market(first, "depositStake", value=20_000))
-    row("`unstake`", market(first, "unstake", 1))
-    row("`withdraw`", market(first, "withdraw"))
-    for trainer in (second, third, fourth):
-        market(trainer, "register", KEY, RECIPIENT, value=10_000)
-    row("`createTask`", scene.create())
-    scene.at(scene.plan.bid_until + 1)
-    row("`award`", scene.award())
-    row("`accept`, first", scene.accept(0))
-    row("`accept`, later", scene.accept(1))
-    scene.accept(2)
-    scene.accept(3)
-    row("`ready`", market(first, "ready", task))
-    for trainer in (second, third):
-        market(trainer, "ready", task)
-    row("`start`", market(scene.client, "start", task))
-    row("`confirmCheckpoint`, first vote", market(first, "confirmCheckpoint", *scene.checkpoint_args(1)))
-    row("`confirmCheckpoint`, later vote", market(second, "confirmCheckpoint", *scene.checkpoint_args(1)))
-    row("`confirmCheckpoint`, last vote of the quorum", market(third, "confirmCheckpoint", *scene.checkpoint_args(1)))
-    row("`publishResult`", market(first, "publishResult", *scene.result_args()))
-    row("`confirmResult`, a vote", market(second, "confirmResult", *scene.result_args()))
-    row("`confirmResult`, last vote of the quorum", market(third, "confirmResult", *scene.result_args()))
-    scene.at(scene.get("settleAfter"))
-    row("`settle`", market(scene.stranger, "settle", task))
-    row("`claim`", scene.claim(first))
-    row("`claim`, no-show", scene.claim(fourth))
-    scene.at(scene.get("claimUntil") + 1)
-    row("`expire`, unclaimed rest", scene.expire())
-
-    scene = Scene().awarded(0, 1)
-    row("`cancel`", scene.market(scene.client, "cancel", scene.task))
-    row("`release`", scene.release(scene.trainers[0]))
-    scene = Scene().created()
-    scene.at(scene.plan.award_until + 1)
-    row("`expire`, not awarded", scene.expire())
-    for leaves in (50, 500):
-        scene = Scene(crowd=leaves - 4).awarded()
-        row(f"`accept`, first, {leaves} leaves", scene.accept(0))
-        scene = Scene(crowd=leaves - 4).settled()
-        row(f"`claim`, {leaves} leaves", scene.claim(scene.trainers[0]))
-    lines = ["| call | gas | US$ |", "|---|---:|---:|"]
-    lines += [f"| {label} | {gas:,} | {float(gas * USD_PER_GAS):.4f} |" for label, gas in rows]
+    """What each call costs, in tasks of 4, 50 and 500 trainers and with as many validators in the pool."""
+    columns = {count: gas_of(count) for count in (4, 50, 500)}
+    lines = ["| call | with 4 | with 50 | with 500 | US$ with 500 |", "|---|---:|---:|---:|---:|"]
+    for label, gas in columns[500].items():
+        cells = " | ".join(f"{columns[count][label]:,}" for count in columns)
+        lines.append(f"| {label} | {cells} | {float(gas * USD_PER_GAS):.4f} |")
+    deploy = Market(Chain()).deploy_gas
+    lines.append(f"| deploy, once | {deploy:,} | | | {float(deploy * USD_PER_GAS):.4f} |")
     return "\n".join(lines) + "\n"
+
+
+def gas_of(count: int) -> dict[str, int]:
+    """A life of a task: the trees of award and credits have `count` leaves or more, the pool `count` validators."""
+    rows: dict[str, int] = {}
+    plan = replace(PLAN, seats=3, audits=4)
+    twin = Twin(plan)
+    twin.crowd(count)
+    task, (first, second, third, _), client = twin.task, twin.trainers, twin.client
+
+    def row(label: str, sender: Address, call: calls.Call, value: int = 0) -> None:
+        twin(sender, call, value)
+        rows[label] = max(rows.get(label, 0), twin.gas)
+
+    row("`register`", first, calls.Register(KEY, KEY), 1)
+    row("`depositStake`", first, calls.DepositStake(), SEAT_STAKE + VALIDATOR_STAKE)
+    row("`requestUnstake`", first, calls.RequestUnstake(Tinybar(1)))
+    row("`cancelUnstake`", first, calls.CancelUnstake())
+    twin(first, calls.RequestUnstake(Tinybar(1)))
+    twin.wait(UNBONDING_S)
+    row("`completeUnstake`", first, calls.CompleteUnstake())
+    row("`withdraw`", first, calls.Withdraw())
+    row("`joinValidators`", first, calls.JoinValidators())
+    row("`leaveValidators`", first, calls.LeaveValidators())
+    for trainer in (second, third):
+        twin(trainer, calls.Register(KEY, KEY), SEAT_STAKE)
+    for validator in twin.validators:
+        twin(validator, calls.Register(KEY, KEY), VALIDATOR_STAKE)
+        twin(validator, calls.JoinValidators())
+    twin.at(START_S)
+    row("`createTask`", client, twin.create(), int(plan.escrow()))
+    row("`cancel`", client, calls.Cancel(task))
+    twin.again()
+    task = twin.task
+    twin(client, twin.create(), int(plan.escrow()))
+    twin.at(plan.bid_until + 1)
+    row("`award`", client, calls.Award(task, twin.award.root(task), twin.award.unit_price, 3))
+    for i, trainer in enumerate((first, second, third)):
+        row("`accept`", trainer, twin.accept(i))
+        row("`ready`", trainer, calls.Ready(task))
+    row("`start`", client, calls.Start(task))
+    row("`confirmCheckpoint`, a vote", first, twin.checkpoint())
+    row("`confirmCheckpoint`, the last of the quorum", second, twin.checkpoint())
+    row("`requestDraw`", client, calls.RequestDraw(task))
+    twin.wait(1)
+    row("`draw`", client, calls.Draw(task))
+    twin.audits = [AuditLeaf(who, 1) for who in sorted(twin.model.tasks[task].auditors)[:2]]
+    row("`publishResult`", first, twin.publish(twin.result()))
+    row("`confirmResult`, the last of the quorum", second, twin.confirm(twin.result()))
+    twin(twin.stranger, calls.Register(KEY, KEY))
+    row("`accuse`", twin.stranger, calls.Accuse(task, third, EVIDENCE), int(plan.bond))
+    wrong = twin.result(result=digest(b"wrong"))
+    row("`challengeResult`", twin.stranger, calls.ChallengeResult(task, wrong), int(plan.bond))
+    twin.wait(1)
+    for number, vote in ((1, True), (2, False)):
+        row("`drawJury`", client, calls.DrawJury(twin.dispute(number)))
+        for juror in twin.model.court.disputes[twin.dispute(number)].ballots:
+            row("`judge`", juror, calls.Judge(twin.dispute(number), vote))
+        row("`resolve`", client, calls.Resolve(twin.dispute(number)))
+    twin.at(twin.model.tasks[task].settle_after)
+    twin(client, calls.Withdraw())  # to pay into an empty balance costs more
+    row("`settle`", client, calls.Settle(task))
+    for i in range(3):
+        row("`claim`", client, twin.claim(i))
+    row("`claimAudits`", client, twin.claim_audits(0))
+    twin.wait(31 * 24 * 3600)
+    row("`expire`", client, calls.Expire(task))
+
+    twin = Twin(plan)
+    twin.crowd(count)
+    twin.running()
+    task = twin.task
+    twin(first, twin.checkpoint())
+    twin.at(plan.end_by + 1)
+    row("`appeal`", second, calls.Appeal(task, twin.result()), int(plan.bond))
+    twin.wait(2 * plan.dispute_time)
+    twin(client, calls.Resolve(twin.dispute()))
+    twin(client, calls.Expire(task))
+    row("`release`", client, calls.Release(task, first))
+    return rows
 
 
 def test_readme_tells_the_gas_that_was_measured() -> None:
     text = README.read_text()
     told = text[text.index(TABLE_START) + len(TABLE_START) : text.index(TABLE_END)]
     assert told == gas_table(), "the table in contracts/README.md differs: put in the one measured here"
+
+
+def test_fees_are_computed_from_the_gas_that_was_measured() -> None:
+    """The dearest case of each function, as `shoal train --dry-run` tells it."""
+    dearest: dict[str, int] = {}
+    for name, gas in re.findall(
+        r"^\| `?(\w+)`?[^|]*\|(?: [0-9,]+ \|){0,2} ([0-9,]+) \|", README.read_text(), flags=re.MULTILINE
+    ):
+        dearest[name] = max(dearest.get(name, 0), int(gas.replace(",", "")))
+    assert dict(fees.GAS) == dearest, "put these into `fees.GAS`"
+    assert Fraction(fees.GAS_TINYCENTS, fees.TINYCENTS_PER_USD) == USD_PER_GAS

@@ -21,7 +21,7 @@ def leave_no_money(scene: Scene) -> None:
         account = scene.account(who)
         assert account["locked"] == 0
         if account["stake"]:
-            scene.market(who, "unstake", account["stake"])
+            scene.unstake(who, account["stake"])
         if account["stake"] + account["balance"]:
             scene.market(who, "withdraw")
     assert scene.market.view("liabilities") == {"escrow": 0, "stake": 0, "balances": 0}
@@ -66,7 +66,7 @@ def test_happy_life() -> None:
     published = market(scene.trainers[0], "publishResult", *scene.result_args())
     assert published.only("ResultPublished")["logPosition"] == LOG_POSITION
     voted = market(scene.trainers[1], "confirmResult", *scene.result_args()).only("ResultVoted")
-    types = ["bytes32", "bytes32", "uint64", "uint32", "uint32", "uint32", "bytes32"]
+    types = ["bytes32", "bytes32", "uint64", "uint32", "uint32", "uint32", "uint32", "bytes32"]
     assert voted["proposal"] == keccak256(encode(types, scene.result_args()))
     assert market.view("votesFor", task, voted["proposal"]) == 2
     receipt = market(scene.trainers[2], "confirmResult", *scene.result_args())
@@ -110,7 +110,11 @@ def test_standbys_take_vacant_seats_by_rank() -> None:
     scene.accept(3)
     assert (scene.get("accepted"), scene.get("primariesAccepted")) == (3, 1)
     seat = scene.market.view("getSeat", scene.task, scene.trainers[4])
-    assert seat == {"accepted": True, "isReady": False, "closed": False, "units": UNITS_EACH, "rank": 2}
+    assert seat == dict.fromkeys(("ready", "closed", "accused", "slashed"), False) | {
+        "accepted": True,
+        "units": UNITS_EACH,
+        "rank": 2,
+    }
 
 
 def test_cancel_before_anyone_accepted_refunds_all() -> None:

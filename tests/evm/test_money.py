@@ -9,7 +9,7 @@ from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from .harness import FUNDS, Event, Plan, Reverted
+from .harness import FUNDS, UNBONDING_S, Event, Plan, Reverted
 from .scene import KEY, RECIPIENT, Credit, Scene
 
 TRAINERS = 5
@@ -30,6 +30,7 @@ class Books:
         self.stake: defaultdict[bytes, int] = defaultdict(int)
         self.locked: defaultdict[bytes, int] = defaultdict(int)
         self.balance: defaultdict[bytes, int] = defaultdict(int)
+        self.unbonding: defaultdict[bytes, int] = defaultdict(int)
         self.escrow = 0
         self.client = b""
 
@@ -40,8 +41,14 @@ class Books:
                 self.stake[args["account"]] += args["stake"]
             case "StakeDeposited":
                 self.stake[args["account"]] += args["amount"]
-            case "Unstaked":
+            case "UnstakeRequested":
                 self.stake[args["account"]] -= args["amount"]
+                self.unbonding[args["account"]] += args["amount"]
+            case "UnstakeCancelled":
+                self.unbonding[args["account"]] -= args["amount"]
+                self.stake[args["account"]] += args["amount"]
+            case "Unstaked":
+                self.unbonding[args["account"]] -= args["amount"]
                 self.balance[args["account"]] += args["amount"]
             case "Withdrawn":
                 self.balance[args["account"]] -= args["amount"]
@@ -160,7 +167,11 @@ class Lives(RuleBasedStateMachine):
 
     @rule(who=people, amount=amounts)
     def unstake(self, who: str, amount: int) -> None:
-        self.attempt(self.person(who), "unstake", amount)
+        self.attempt(self.person(who), "requestUnstake", amount)
+
+    @rule(who=people, function=st.sampled_from(["cancelUnstake", "completeUnstake"]))
+    def end_unstake(self, who: str, function: str) -> None:
+        self.attempt(self.person(who), function)
 
     @rule(who=people)
     def withdraw(self, who: str) -> None:
@@ -234,13 +245,14 @@ class Lives(RuleBasedStateMachine):
         market, books = self.scene.market, self.books
         totals = market.view("liabilities")
         assert totals["escrow"] == books.escrow
-        assert totals["stake"] == sum(books.stake.values())
+        assert totals["stake"] == sum(books.stake.values()) + sum(books.unbonding.values())
         assert totals["balances"] == sum(books.balance.values())
         for who in self.everyone:
             account = market.view("getAccount", who)
             assert account["stake"] == books.stake[who]
             assert account["locked"] == books.locked[who] <= account["stake"]
             assert account["balance"] == books.balance[who]
+            assert account["unbonding"] == books.unbonding[who]
 
     def teardown(self) -> None:
         """However it went, strangers and time bring the task to an end, and everybody gets all that is theirs."""
@@ -256,7 +268,9 @@ class Lives(RuleBasedStateMachine):
         for who in self.everyone:
             account = scene.account(who)
             assert account["locked"] == 0
-            self.attempt(who, "unstake", account["stake"])
+            self.attempt(who, "requestUnstake", account["stake"])
+            scene.chain.now_s += UNBONDING_S
+            self.attempt(who, "completeUnstake")
             self.attempt(who, "withdraw")
         self.money_is_conserved()
         assert scene.market.liabilities() == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from .scene import KEY, MANIFEST, RECIPIENT, TOPIC, Scene
 
 ZERO = bytes(32)
 DAY_S = 24 * 3600
+OPENZEPPELIN = {"OwnableInvalidOwner", "ExpectedPause"}  # of its own tests; neither can cost anybody anything
 ELSEWHERE = {"WithdrawFailed", "ReentrancyGuardReentrantCall", "NotTinybar"}  # test_withdraw.py, and below
 
 
@@ -137,7 +140,7 @@ def standbys() -> Scene:
 
 def poor_trainer() -> Scene:
     scene = awarded()()
-    scene.market(scene.trainers[0], "unstake", 1)
+    scene.market(scene.trainers[0], "requestUnstake", 1)
     return scene
 
 
@@ -199,14 +202,14 @@ CASES = [
     # accounts
     Case("AlreadyRegistered", registered, account_call("register", KEY, RECIPIENT)),
     Case("NotRegistered", registered, account_call("depositStake", value=1, who="stranger")),
-    Case("NotRegistered", registered, account_call("unstake", 1, who="stranger"), label="unstake"),
-    Case("InsufficientStake", registered, account_call("unstake", 10_001), {"needed": 10_001, "free": 10_000}),
-    Case("InsufficientStake", awarded(0), account_call("unstake", 1), {"free": 0}, "locked"),
+    Case("NotRegistered", registered, account_call("requestUnstake", 1, who="stranger"), label="unstake"),
+    Case("InsufficientStake", registered, account_call("requestUnstake", 10_001), {"needed": 10_001, "free": 10_000}),
+    Case("InsufficientStake", awarded(0), account_call("requestUnstake", 1), {"free": 0}, "locked"),
     Case("NothingToWithdraw", registered, account_call("withdraw")),
     zero("signingKey", registered, account_call("register", ZERO, RECIPIENT, who="stranger")),
     zero("recipient", registered, account_call("register", KEY, ZERO, who="stranger")),
     zero("value", registered, account_call("depositStake")),
-    zero("amount", registered, account_call("unstake", 0)),
+    zero("amount", registered, account_call("requestUnstake", 0)),
     # createTask
     Case("TaskExists", created, create()),
     Case("TaskExists", then(created, by("client", "cancel")), create(), label="again after its end"),
@@ -290,8 +293,8 @@ CASES = [
     Case("BelowProgress", with_progress, vote("publishResult", "0", units=19), {"confirmedUnits": 20, "given": 19}),
     Case("BelowProgress", overtaken_result, vote("confirmResult", "1", units=3), {"given": 3}, "overtaken"),
     zero("round", running, vote("confirmCheckpoint", "0", round=0)),
-    zero("checkpoint", running, vote("confirmCheckpoint", "0", checkpoint=ZERO)),
-    zero("result", running, vote("publishResult", "0", result=ZERO)),
+    zero("hash", running, vote("confirmCheckpoint", "0", checkpoint=ZERO)),
+    zero("hash", running, vote("publishResult", "0", result=ZERO)),
     zero("creditsRoot", running, vote("publishResult", "0", root=ZERO)),
     Case("WrongPhase", settling, vote("publishResult", "3", units=21), {"phase": 4}, "second result"),
     # ends
@@ -363,15 +366,46 @@ def test_deploying_where_value_is_not_tinybar_is_refused() -> None:
     assert (refused.name, refused.arguments) == ("NotTinybar", {"given": 10**10})
 
 
-def test_a_plain_transfer_by_the_evm_is_refused() -> None:
+def test_a_validator_stake_of_nothing_is_refused() -> None:
+    chain = Chain()
+    market = Market(chain)
+    code = market.code[:-32] + bytes(32)
+    _, done, gas = chain.deploy(chain.account("deployer"), code)
+    refused = market.reverted(done.output, gas)
+    assert (refused.name, refused.arguments) == ("ZeroValue", {"argument": b"validatorStake".ljust(32, b"\0")})
+
+
+@pytest.mark.parametrize("data", [b"", bytes.fromhex("deadbeef"), bytes(64)])
+def test_a_value_without_a_function_is_refused(data: bytes) -> None:
     scene = registered()
-    done, _ = scene.chain.transact(scene.client, scene.market.address, b"", value=5)
+    done, gas = scene.chain.transact(scene.client, scene.market.address, data, value=5)
     assert done.is_error
+    assert data or scene.market.reverted(done.output, gas).name == "NoFunction"
     assert scene.chain.balance(scene.market.address) == scene.market.liabilities() + 1
+
+
+def test_the_code_of_disputes_holds_nothing_and_refuses_who_calls_it_directly() -> None:
+    scene = registered()
+    court = scene.market.view("COURT")
+    assert scene.chain.state.get_code(court)
+    for function, args, name, value in (
+        ("joinValidators", (), "NotRegistered", 0),
+        ("accuse", (scene.task, scene.trainers[0], KEY), "UnknownTask", 5),
+        ("resolve", (KEY,), "UnknownDispute", 0),
+        ("draw", (scene.task,), "UnknownTask", 0),
+    ):
+        data = scene.market.encode(function, *args)
+        done, gas = scene.chain.transact(scene.trainers[0], court, data, value=value)
+        assert scene.market.reverted(done.output, gas).name == name
+    assert scene.chain.balance(court) == 0
 
 
 def test_every_error_of_the_contract_is_provoked_here() -> None:
     market = Market(Chain())
     named = {item["name"] for item in market.abi if item["type"] == "error"}
-    singly = {"AmountOutOfRange", "CreditsExhausted"}
-    assert {case.error for case in CASES} | singly | ELSEWHERE == named
+    singly = {"AmountOutOfRange", "CreditsExhausted", "NoFunction"}
+    of_disputes = set(
+        re.findall(r'"([A-Z]\w+)"|match="(\w+)"', Path(__file__).with_name("test_disputes.py").read_text())
+    )
+    elsewhere = ELSEWHERE | {name for pair in of_disputes for name in pair}
+    assert named - {case.error for case in CASES} - singly - elsewhere == OPENZEPPELIN

@@ -6,7 +6,7 @@ import pytest
 
 from shoal.core.ids import keccak256
 
-from .harness import Reverted
+from .harness import UNBONDING_S, Reverted
 from .scene import KEY, RECIPIENT, Scene
 
 STAKE = 5_000
@@ -45,7 +45,9 @@ def rich_contract(scene: Scene, code: bytes) -> bytes:
     """A contract account with STAKE tinybar to withdraw from the market."""
     address = scene.chain.account("contract", 0)
     scene.chain.state.set_code(address, code)
-    for function, args, value in (("register", (KEY, RECIPIENT), STAKE), ("unstake", (STAKE,), 0)):
+    steps = (("register", (KEY, RECIPIENT), STAKE), ("requestUnstake", (STAKE,), 0), ("completeUnstake", (), 0))
+    for function, args, value in steps:
+        scene.chain.now_s += UNBONDING_S * (function == "completeUnstake")
         data = scene.market.encode(function, *args)
         done, _ = scene.chain.transact(scene.stranger, address, data, value=value)
         done.raise_if_error()
@@ -83,7 +85,7 @@ def test_a_payment_that_fails_stays_in_the_balance() -> None:
 def test_withdraws_once_and_only_what_is_the_callers() -> None:
     scene = Scene().created()
     trainer = scene.trainers[0]
-    scene.market(trainer, "unstake", 7)
+    scene.unstake(trainer, 7)
     event = scene.market(trainer, "withdraw").only("Withdrawn")
     assert event == {"account": trainer, "amount": 7}
     with pytest.raises(Reverted, match="NothingToWithdraw"):

@@ -1,4 +1,4 @@
-"""A node's secrets in two files: an Ed25519 signing key (PEM) and an age identity, made once and never replaced."""
+"""A node's secrets: its signing key and age identity, made once and never replaced; and the operator's key."""
 
 from __future__ import annotations
 
@@ -142,6 +142,56 @@ def _read(path: Path) -> bytes:
             return file.read(_FILE_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{path} is missing", code="SHOAL-C20", hint=_RESTORE) from None
+
+
+# ---------------------------------------------------------------- the operator's key
+
+KEYRING_SERVICE = "shoal"
+
+
+def key_from_file(path: Path) -> str:
+    """The operator's key from a file that holds nothing else.
+
+    Raises:
+        ConfigError: SHOAL-C22, others can read it; C25, it is missing, empty or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_mode(path, os.fstat(file.fileno()), forbidden=0o077, wanted="600")
+            text = file.read(_FILE_BYTES).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise _no_operator_key(f"{path}: {error.strerror}", "check operator_key_file") from None
+    if not text:
+        raise _no_operator_key(f"{path} is empty", "put the key into it")
+    return text
+
+
+def key_from_keyring(account: str) -> str:
+    """The operator's key from the system's keyring, under the service `shoal` and the account's id.
+
+    Raises:
+        ConfigError: SHOAL-C25, there is none, or no keyring can be used.
+    """
+    try:
+        import keyring
+    except ModuleNotFoundError:
+        raise _no_operator_key("the library keyring is not installed", "pip install 'shoal[keyring]'") from None
+    try:
+        text = keyring.get_password(KEYRING_SERVICE, account)
+    except Exception as error:  # back ends raise what they like; none of it is shown, it may quote what was stored
+        raise _no_operator_key(f"the keyring cannot be used: {type(error).__name__}", "unlock it") from None
+    if not text:
+        raise _no_operator_key(
+            f"the keyring holds no key of {account}", f"`keyring set {KEYRING_SERVICE} {account}` puts one in"
+        )
+    return str(text).strip()
+
+
+def _no_operator_key(what: str, hint: str) -> ConfigError:
+    return ConfigError(f"the operator's key cannot be had: {what}", code="SHOAL-C25", hint=hint)
+
+
+# ---------------------------------------------------------------- checks
 
 
 def _check_mode(path: Path, status: os.stat_result, *, forbidden: int, wanted: str) -> None:

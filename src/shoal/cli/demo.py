@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from shoal.core.ids import TaskId
 from shoal.core.money import format_hbar
 from shoal.core.task import SECOND_NS, State
 from shoal.errors import ProcessError, ShoalError, UsageError, revive
-from shoal.local.process import Child
-from shoal.local.stack import LocalStack, local_stack
+from shoal.localnet.process import Child
+from shoal.localnet.stack import LocalStack, local_stack
 from shoal.node import open_ledger, place_of
 from shoal.ports import Ledger
 from shoal.roles.tasklog import TaskLog, find_task
@@ -122,7 +123,7 @@ async def _train(stack: LocalStack, source: list[str], wish: Wish) -> dict[str, 
         elif event.get("event") == "result":
             return event
         else:
-            _tell(event)
+            _tell(event, stack.names)
 
 
 def _client_died(error: ProcessError) -> ProcessError:
@@ -135,10 +136,12 @@ def _client_died(error: ProcessError) -> ProcessError:
     )
 
 
-def _tell(event: Mapping[str, Any]) -> None:
+def _tell(event: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """One line of the story, with the accounts' names as the table at the end has them."""
     kind, text = str(event.get("event")), event.get("text")
     if text is None:
         return
+    text = re.sub(r"0\.0\.\d+", lambda found: names.get(found[0], found[0]), str(text))
     since = f"{event['at_s']:7.1f} s" if "at_s" in event else " " * 9
     output.stderr.print(f"[dim]{since}[/]  ", end="")
     output.stderr.print(str(text), style=_STYLES.get(kind, ""), markup=False, soft_wrap=True)

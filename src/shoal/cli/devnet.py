@@ -11,6 +11,6 @@ def announce(endpoints: DevnetEndpoints, *, as_json: bool) -> None:
     if as_json:
         output.print_json(endpoints.as_dict())
         return
-    for name, value in endpoints.as_dict().items():
-        output.stdout.print(f"{name:13} {value}", soft_wrap=True)
+    for line in endpoints.lines():
+        output.stdout.print(line, soft_wrap=True, markup=False)
     output.say("the operator's key is the public developer key: play money only. Ctrl-C ends.")

@@ -9,18 +9,24 @@ from contextlib import asynccontextmanager
 import trio
 
 from shoal import node as composition
+from shoal.api.server import Serving, serving
 from shoal.cli import output
+from shoal.cli.confirm import confirm_on_mainnet
+from shoal.core.money import format_hbar
 from shoal.errors import UsageError
 from shoal.ports import Network
 from shoal.settings import Settings
 
 
-async def run_node(settings: Settings, role: str, *, as_json: bool) -> None:
+async def run_node(settings: Settings, role: str, *, yes: bool, as_json: bool) -> None:
     """Run until SIGTERM or Ctrl-C."""
-    runners = {"bootstrap": _bootstrap, "trainer": _trainer}
+    runners = {"bootstrap": _bootstrap, "client": _client, "trainer": _trainer}
     if role not in runners:
         raise UsageError(f"there is no role {role!r}", code="SHOAL-U01", hint=f"one of {', '.join(runners)}")
-    async with _until_told():
+    if role == "trainer":
+        stake = format_hbar(settings.stake_tinybar)
+        confirm_on_mainnet(settings, f"register with a stake of {stake}, and pay fees for every task", yes=yes)
+    async with until_told():
         await runners[role](settings, as_json)
 
 
@@ -36,15 +42,36 @@ async def _trainer(settings: Settings, as_json: bool) -> None:
         await composition.trainer(node).run()
 
 
-def _announce(role: str, network: Network, as_json: bool) -> None:
+async def _client(settings: Settings, as_json: bool) -> None:
+    async with composition.open_node(settings, roles=["client"]) as node:
+        async with serving(node, peer_id_of=composition.peer_id_of) as served:
+            _announce("client", node.network, as_json, **served_at(served))
+            show_token(served)
+            await trio.sleep_forever()
+
+
+def served_at(served: Serving) -> dict[str, str]:
+    """Where a client's API is; the token is named by its file only."""
+    return {"url": served.url, "command_url": served.command_url, "token_file": str(served.token.path)}
+
+
+def show_token(served: Serving) -> None:
+    """Once, on the terminal of whoever starts the node for the first time."""
+    if served.token.fresh:
+        output.say(f"token of the API, shown this once and kept in {served.token.path}:\n{served.token.fresh}")
+
+
+def _announce(role: str, network: Network, as_json: bool, **more: str) -> None:
     if as_json:
-        output.print_json({"role": role, "peer_id": network.peer_id, "addresses": network.addresses()})
+        output.print_json({"role": role, "peer_id": network.peer_id, "addresses": network.addresses(), **more})
     else:
         output.say(f"{role} {network.peer_id} on {', '.join(network.addresses())}")
+        for name, value in more.items():
+            output.say(f"{name} {value}")
 
 
 @asynccontextmanager
-async def _until_told() -> AsyncIterator[None]:
+async def until_told() -> AsyncIterator[None]:
     """SIGTERM ends the node like Ctrl-C does, with everything closed on the way out."""
     async with trio.open_nursery() as nursery:
 

@@ -7,13 +7,14 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import trio
 from rich.console import Console
 from rich.logging import RichHandler
 
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, first_error
 
 T = TypeVar("T")
 
@@ -46,24 +47,14 @@ def show_error(error: ShoalError, *, as_json: bool) -> None:
         stderr.print(f"  do:    {error.hint}", markup=False, soft_wrap=True)
 
 
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Nurseries wrap errors in groups: the first that says something to a user, else the first."""
-    flat: list[BaseException] = []
-    todo: list[BaseException] = [group]
-    while todo:
-        error = todo.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            todo += error.exceptions
-        else:
-            flat.append(error)
-    for kind in (KeyboardInterrupt, ShoalError):
-        for error in flat:
-            if isinstance(error, kind):
-                return error
-    return flat[0]
+@dataclass
+class Aftermath:
+    """What an interruption means for the user's money, as it stands."""
+
+    text: str = ""
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
+def run(main: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool, aftermath: Aftermath | None = None) -> T:
     """Run a command; end the process with the error's own status when it fails. SIGTERM ends it like Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -75,7 +66,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
         show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None
     except KeyboardInterrupt:
-        say("interrupted")
+        said = aftermath.text if aftermath else ""
+        say(f"interrupted; {said}" if said else "interrupted")
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -84,3 +76,5 @@ def set_up_logs(*, verbose: bool) -> None:
     handler = RichHandler(console=stderr, show_path=False, rich_tracebacks=False, markup=False)
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", handlers=[handler], force=True)
     logging.getLogger("shoal").setLevel(logging.DEBUG if verbose else logging.INFO)
+    # What peers and servers do is for whoever looks for a fault; what they cost is told by the roles.
+    logging.getLogger("shoal.adapters").setLevel(logging.DEBUG if verbose else logging.WARNING)

@@ -23,6 +23,15 @@ class Happening:
     data: dict[str, Any]
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "vote"), counted(2, "vote")
+    ('1 vote', '2 votes')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def happenings(old: State | None, new: State, name: Callable[[Address], str]) -> Iterator[Happening]:
     """What changed from `old` to `new`, in a readable order."""
     if old is None:
@@ -36,7 +45,7 @@ def happenings(old: State | None, new: State, name: Callable[[Address], str]) ->
         old = new
     if new.award and not old.award:
         seats = [leaf for leaf in new.award if leaf.rank == 0]
-        who = ", ".join(f"{name(leaf.trainer)} ({leaf.units})" for leaf in seats)
+        who = ", ".join(f"{name(leaf.trainer)} for {counted(leaf.units, 'chunk')}" for leaf in seats)
         standbys = len(new.award) - len(seats)
         yield Happening(
             "awarded",
@@ -63,7 +72,7 @@ def happenings(old: State | None, new: State, name: Callable[[Address], str]) ->
     if new.started_ns and not old.started_ns:
         yield Happening(
             "started",
-            f"started; {new.quorum} votes make a quorum; the client may go offline now",
+            f"started; {counted(new.quorum, 'vote')} confirm; the client may go offline now",
             {"quorum": new.quorum},
         )
     for (chunk, trainer), reason in new.voids.items():

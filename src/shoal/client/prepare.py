@@ -5,7 +5,6 @@ Nothing here costs anything, and nothing leaves the machine in clear but the gra
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ import torch
 import trio
 
 from shoal import seal
+from shoal.client.source import Source, load_data, load_model, recipe_of
 from shoal.core import limits
 from shoal.core.codec import CodecError, digest
 from shoal.core.ids import Digest
 from shoal.core.manifest import Blob, ChunkInfo, Manifest, Rules
-from shoal.errors import DataError, ModelError, UsageError
+from shoal.errors import DataError, UsageError
 from shoal.learn import chunks as chunkfiles
 from shoal.learn import data, document, export, train, update
 from shoal.learn.interpreter import GraphModel
@@ -31,20 +31,10 @@ from shoal.roles import bundle as b
 from shoal.roles.client import Secrets
 
 EXAMPLE_ROWS = 8
+_PLAIN_BYTES = limits.CHUNK_BYTES - limits.MIB
+"""Of rows in a chunk: the rest is left for its header."""
 DOCUMENT = "graph.json"
 TEST_SPLIT = "test.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What the ML user brings."""
-
-    model: Path
-    """A folder in the shape of `examples/`, or a `model.py`."""
-    dataset: Path | None = None
-    """CSV, Parquet, NPZ or a folder of images by class; None when the folder has a `data.py`."""
-    recipe: Path | None = None
-    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +63,16 @@ def examine(source: Source, overrides: dict[str, Any]) -> Examined:
     Raises:
         DataError, ModelError, UsageError: what is wrong, where, and what to do.
     """
-    folder = source.model if source.model.is_dir() else source.model.parent
-    model_file = source.model / "model.py" if source.model.is_dir() else source.model
-    recipe = Recipe.from_dict({**_read_recipe(source.recipe or folder / "recipe.json"), **overrides})
-    where = source.dataset or folder
-    loaded = data.load_any(where, source.label, target="classes" if recipe.loss == "cross_entropy" else "values")
+    recipe = recipe_of(source, overrides)
+    loaded = load_data(source, recipe)
     split = data.split(loaded, seed=recipe.seed)
-    torch.manual_seed(recipe.seed)
-    module = export.load_author_model(model_file)
     rows = min(EXAMPLE_ROWS, len(split.train.x))
-    exported = export.export_model(module, (_tensor(split.train.x[:rows]),), recipe, _tensor(split.train.y[:rows]))
-    return Examined(where.stem, recipe, split, data.describe(loaded), exported, loaded.classes)
+    # The seed is the task's; what a notebook draws afterwards is its own.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        module = load_model(source)
+        exported = export.export_model(module, (_tensor(split.train.x[:rows]),), recipe, _tensor(split.train.y[:rows]))
+    return Examined(source.name, recipe, split, data.describe(loaded), exported, loaded.classes)
 
 
 async def prepare(
@@ -116,7 +105,7 @@ async def prepare(
         infos.append(info)
         keys.append(key)
         progress("chunks", index + 1, len(pieces))
-    validation = examined.split.validation
+    validation = fitting(examined.split.validation)
     validation_info, validation_key = await _encrypt_chunk(
         blobs, prefix, "validation", validation.x, validation.y, work
     )
@@ -151,6 +140,17 @@ async def prepare(
             f"this task cannot be described: {error}", code="SHOAL-U14", hint="fewer chunks, or other timeouts"
         ) from error
     return Prepared(manifest, Secrets(prefix, secret, tuple(keys), validation_key))
+
+
+def fewest_chunks(rows: data.Part) -> int:
+    """How many chunks some rows fill, each as large as a chunk may be."""
+    return -(-(rows.x.nbytes + rows.y.nbytes) // _PLAIN_BYTES)
+
+
+def fitting(rows: data.Part) -> data.Part:
+    """The rows, or as many of them as fit one chunk: they are shuffled, so these stand for all."""
+    most = _PLAIN_BYTES * len(rows.x) // max(1, rows.x.nbytes + rows.y.nbytes)
+    return rows if most >= len(rows.x) else data.Part(rows.x[:most], rows.y[:most])
 
 
 async def _encrypt_chunk(
@@ -215,22 +215,6 @@ def train_centrally(examined: Examined, *, steps: int) -> train.Metrics:
     )
     test = examined.split.test
     return train.evaluate(model, state, _tensor(test.x), _tensor(test.y), examined.recipe)
-
-
-def _read_recipe(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"there is no recipe at {path}",
-            code="SHOAL-U04",
-            hint="write a recipe.json beside the model, as in examples/breast_cancer, or give --recipe",
-        ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"{path} is not a recipe: {error}", code="SHOAL-U05") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} must hold one JSON object", code="SHOAL-M10")
-    return value
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shoal.core.ids import Address, Digest, TaskId
-from shoal.core.money import Tinybar
+from shoal.core.money import ZERO, Tinybar
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,35 @@ class Plan:
     start_until: int
     end_by: int
     window: int
+    auditors: int = 0
+    """Validators in a committee and in a jury, an odd number; 0: no audits and no disputes."""
+    audit_price: Tinybar = ZERO
+    audits: int = 0
+    """That are paid, at most."""
+    bond: Tinybar = ZERO
+    slash: Tinybar = ZERO
+    finder_share: int = 0
+    """Of a slash, in 1/10,000; the rest is the client's."""
+    dispute_time: int = 0
+    """Seconds until a jury must be drawn, and then until it must have decided."""
 
     def escrow(self) -> Tinybar:
-        """The worst case, locked at creation: every unit at the ceiling and every aggregate."""
-        return Tinybar(self.chunks * self.rounds * self.max_unit_price + self.rounds * self.aggregate_price)
+        """The worst case, locked at creation: every unit at the ceiling, every aggregate and every audit."""
+        units = self.chunks * self.rounds * self.max_unit_price
+        return Tinybar(units + self.rounds * self.aggregate_price + self.audits * self.audit_price)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that a result claims, as a dispute proposes it."""
+
+    log_position: int
+    round: int
+    units: int
+    aggregates: int
+    audits: int
+    result: Digest
+    credits_root: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +75,28 @@ class DepositStake:
 
 
 @dataclass(frozen=True, slots=True)
-class Unstake:
+class RequestUnstake:
     amount: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class CancelUnstake:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteUnstake:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class JoinValidators:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveValidators:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +141,7 @@ class ConfirmCheckpoint:
     checkpoint: Digest
     units: int
     aggregates: int
+    audits: int
     credits_root: bytes
 
 
@@ -107,6 +153,7 @@ class PublishResult:
     round: int
     units: int
     aggregates: int
+    audits: int
     credits_root: bytes
 
 
@@ -118,6 +165,7 @@ class ConfirmResult:
     round: int
     units: int
     aggregates: int
+    audits: int
     credits_root: bytes
 
 
@@ -133,6 +181,14 @@ class Claim:
     units: int
     aggregates: int
     no_show: bool
+    proof: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAudits:
+    task_id: TaskId
+    validator: Address
+    audits: int
     proof: tuple[bytes, ...]
 
 
@@ -157,10 +213,66 @@ class Withdraw:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class RequestDraw:
+    task_id: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    task_id: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Accuse:
+    """Needs the plan's bond."""
+
+    task_id: TaskId
+    trainer: Address
+    evidence: Digest
+    """Hash of the log entry that shows the fraud."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeResult:
+    """Needs the plan's bond."""
+
+    task_id: TaskId
+    right: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Appeal:
+    """Needs the plan's bond."""
+
+    task_id: TaskId
+    right: Result
+
+
+@dataclass(frozen=True, slots=True)
+class DrawJury:
+    dispute_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    dispute_id: bytes
+    upheld: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    dispute_id: bytes
+
+
 Call = (
     Register
     | DepositStake
-    | Unstake
+    | RequestUnstake
+    | CancelUnstake
+    | CompleteUnstake
+    | JoinValidators
+    | LeaveValidators
     | CreateTask
     | Award
     | Accept
@@ -171,8 +283,19 @@ Call = (
     | ConfirmResult
     | Settle
     | Claim
+    | ClaimAudits
     | Cancel
     | Expire
     | Release
     | Withdraw
+    | RequestDraw
+    | Draw
+    | Accuse
+    | ChallengeResult
+    | Appeal
+    | DrawJury
+    | Judge
+    | Resolve
 )
+PAYABLE = Register | DepositStake | CreateTask | Accuse | ChallengeResult | Appeal
+"""The calls that take a value."""

@@ -82,6 +82,8 @@ def payments(log: State, me: Address) -> list[calls.Call]:
     """The calls about money that `me` should make now, by the log alone: expire, settle, claim, release."""
     task, plan = log.place.task, log.plan
     due: list[calls.Call] = []
+    if log.open_disputes:
+        return []  # nothing is settled before they have ended
     if log.phase is Phase.SETTLING and log.confirmed and _my_turn(log, me, log.confirmed.settle_after):
         due.append(calls.Settle(task))
     elif log.phase is Phase.OPEN and _my_turn(log, me, plan.award_until):
@@ -90,9 +92,9 @@ def payments(log: State, me: Address) -> list[calls.Call]:
         enough = len(log.seats) >= plan.min_trainers
         until = plan.start_until if enough else plan.standby_until
         # Started without its manifest or holders: it cannot be trained, but the contract takes it for running.
-        if _my_turn(log, me, plan.end_by if log.quorum else until):
+        if _my_turn(log, me, plan.end_by + plan.dispute_time if log.quorum else until):
             due.append(calls.Expire(task))
-    elif log.phase in (Phase.RUNNING, Phase.FINISHED) and _my_turn(log, me, plan.end_by):
+    elif log.phase in (Phase.RUNNING, Phase.FINISHED) and _my_turn(log, me, plan.end_by + plan.dispute_time):
         due.append(calls.Expire(task))
     elif log.phase is Phase.SETTLED:
         if _my_turn(log, me, log.settled_ns // SECOND_NS + CLAIM_PERIOD_S):
@@ -108,7 +110,7 @@ def claim_for(log: State, trainer: Address) -> calls.Claim | None:
     mark = settled_mark(log)
     if mark is None:
         return None
-    leaves = [leaf.hash(log.place.task) for leaf in mark.credits]
+    leaves = mark.leaves(log.place)
     for index, leaf in enumerate(mark.credits):
         if leaf.trainer == trainer:
             path = proof(leaves, index)
@@ -134,7 +136,7 @@ def checkpoint_vote(log: State, me: Address, mark: Mark) -> calls.ConfirmCheckpo
     if log.voted(me, mark.subject()) or log.mark_of(mark.round) != mark:
         return None
     return calls.ConfirmCheckpoint(
-        log.place.task, mark.round, mark.checkpoint, mark.units, mark.aggregates, mark.root(log.place)
+        log.place.task, mark.round, mark.checkpoint, mark.units, mark.aggregates, mark.audits, mark.root(log.place)
     )
 
 
@@ -152,6 +154,7 @@ def result_vote(log: State, me: Address) -> calls.PublishResult | calls.ConfirmR
         mark.round,
         mark.units,
         mark.aggregates,
+        mark.audits,
         mark.root(log.place),
     )
     if note.object in log.published:

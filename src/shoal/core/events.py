@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoal.core.calls import Plan
+from shoal.core.calls import Plan, Result
 from shoal.core.ids import Address, Digest, TaskId
 from shoal.core.money import Tinybar
 
@@ -72,6 +72,7 @@ class CheckpointVoted:
     checkpoint: Digest
     units: int
     aggregates: int
+    audits: int
     credits_root: bytes
 
 
@@ -82,6 +83,7 @@ class CheckpointConfirmed:
     checkpoint: Digest
     units: int
     aggregates: int
+    audits: int
     credits_root: bytes
 
 
@@ -94,6 +96,7 @@ class ResultPublished:
     round: int
     units: int
     aggregates: int
+    audits: int
     credits_root: bytes
 
 
@@ -113,6 +116,7 @@ class ResultConfirmed:
     round: int
     units: int
     aggregates: int
+    audits: int
     credits_root: bytes
     settle_after: int
 
@@ -133,6 +137,19 @@ class Claimed:
     paid: Tinybar
     stake_returned: Tinybar
     penalty: Tinybar
+    """Of the stake, to the client."""
+    finder_fee: Tinybar
+    """Of the stake, to whoever found a wrong vote."""
+    forfeited: Tinybar
+    """Pay of a slashed trainer, to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditsClaimed:
+    task_id: TaskId
+    validator: Address
+    audits: int
+    paid: Tinybar
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +176,119 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A validator that was drawn, with what its entries in the log are checked by."""
+
+    validator: Address
+    signing_key: bytes
+    recipient: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DrawRequested:
+    task_id: TaskId
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    task_id: TaskId
+    round: int
+    seed: bytes
+    committee: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeOpened:
+    task_id: TaskId
+    dispute_id: bytes
+    kind: int
+    challenger: Address
+    accused: Address
+    subject: bytes
+    bond: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacementProposed:
+    task_id: TaskId
+    dispute_id: bytes
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class JuryDrawn:
+    task_id: TaskId
+    dispute_id: bytes
+    jury: tuple[Member, ...]
+    decide_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    task_id: TaskId
+    dispute_id: bytes
+    juror: Address
+    upheld: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JurorPaid:
+    task_id: TaskId
+    dispute_id: bytes
+    juror: Address
+    amount: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class JurorFined:
+    task_id: TaskId
+    dispute_id: bytes
+    juror: Address
+    to: Address
+    amount: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeClosed:
+    task_id: TaskId
+    dispute_id: bytes
+    state: int
+    bond_to: Address
+    bond_returned: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class Slashed:
+    task_id: TaskId
+    trainer: Address
+    to_finder: Tinybar
+    to_client: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReplaced:
+    task_id: TaskId
+    dispute_id: bytes
+    result: Digest
+    settle_after: int
+
+
+@dataclass(frozen=True, slots=True)
 class StakeDeposited:
+    account: Address
+    amount: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class UnstakeRequested:
+    account: Address
+    amount: Tinybar
+    unbond_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnstakeCancelled:
     account: Address
     amount: Tinybar
 
@@ -168,6 +297,17 @@ class StakeDeposited:
 class Unstaked:
     account: Address
     amount: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorJoined:
+    account: Address
+    locked: Tinybar
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorLeft:
+    account: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +332,27 @@ TaskEvent = (
     | Cancelled
     | Expired
     | Released
+    | AuditsClaimed
+    | DrawRequested
+    | Drawn
+    | DisputeOpened
+    | ReplacementProposed
+    | JuryDrawn
+    | Judged
+    | JurorPaid
+    | JurorFined
+    | DisputeClosed
+    | Slashed
+    | ResultReplaced
 )
-AccountEvent = Registered | StakeDeposited | Unstaked | Withdrawn
+AccountEvent = (
+    Registered
+    | StakeDeposited
+    | UnstakeRequested
+    | UnstakeCancelled
+    | Unstaked
+    | ValidatorJoined
+    | ValidatorLeft
+    | Withdrawn
+)
 Event = TaskEvent | AccountEvent

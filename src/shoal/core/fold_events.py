@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shoal.core import events as ev
+from shoal.core import fold_entries
 from shoal.core.ids import ZERO_DIGEST, Digest
 from shoal.core.money import ZERO, Tinybar
 from shoal.core.task import Author, Checkpoint, Claim, Mark, Phase, Seat, State
@@ -32,8 +33,18 @@ def take(state: State, event: ev.Event) -> State:
             return replace(state, phase=Phase.SETTLING, confirmed=event)
         case ev.Settled():
             return replace(state, phase=Phase.SETTLED, settled=event, settled_ns=state.now_ns, refunded=event.refunded)
+        case ev.DisputeOpened():
+            return replace(state, open_disputes=state.open_disputes + 1)
+        case ev.DisputeClosed():
+            return replace(state, open_disputes=state.open_disputes - 1)
+        case ev.ReplacementProposed():
+            return replace(state, replacements={**state.replacements, event.dispute_id: event.result})
+        case ev.ResultReplaced():
+            return _replaced(state, event)
+        case ev.Slashed():
+            return _slashed(state, event)
         case ev.Claimed():
-            claim = Claim(event.paid, event.stake_returned, event.penalty)
+            claim = Claim(event.paid, event.stake_returned, Tinybar(event.penalty + event.finder_fee))
             return replace(state, claims={**state.claims, event.trainer: claim})
         case ev.Released():
             claim = Claim(event.compensation, event.stake_returned, ZERO)
@@ -97,13 +108,31 @@ def _voted(state: State, event: ev.CheckpointVoted | ev.ResultPublished | ev.Res
 
 
 def _same(state: State, mark: Mark, event: ev.CheckpointVoted | ev.ResultPublished, checkpoint: Digest) -> bool:
-    return (mark.round, mark.checkpoint, mark.units, mark.aggregates, mark.root(state.place)) == (
+    return (mark.round, mark.checkpoint, mark.units, mark.aggregates, mark.audits, mark.root(state.place)) == (
         event.round,
         checkpoint,
         event.units,
         event.aggregates,
+        event.audits,
         event.credits_root,
     )
+
+
+def _slashed(state: State, event: ev.Slashed) -> State:
+    """It has lost its seat; while the task runs its backups take over, with the whole time for it."""
+    seats = tuple(replace(seat, lost="slashed") if seat.trainer == event.trainer else seat for seat in state.seats)
+    if state.phase is not Phase.RUNNING:
+        return replace(state, seats=seats)
+    state = replace(state, seats=seats, turn_ns=state.now_ns)
+    return fold_entries.hear_early(fold_entries.end_if_nothing_left(state))
+
+
+def _replaced(state: State, event: ev.ResultReplaced) -> State:
+    """A jury's word stands in the place of the quorum's."""
+    task, right = event.task_id, state.replacements[event.dispute_id]
+    counts = (right.log_position, right.round, right.units, right.aggregates, right.audits)
+    confirmed = ev.ResultConfirmed(task, right.result, *counts, right.credits_root, event.settle_after)
+    return replace(state, phase=Phase.SETTLING, confirmed=confirmed)
 
 
 def _ended(state: State, phase: Phase, event: ev.Cancelled | ev.Expired) -> State:

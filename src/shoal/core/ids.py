@@ -60,6 +60,16 @@ def address_text(address: bytes) -> str:
     return "0x" + address.hex()
 
 
+def account_text(address: bytes) -> str:
+    """What people know an account by: its id where the address holds it, else the beginning of the address.
+
+    >>> account_text(bytes(18) + bytes([3, 233]))
+    '0.0.1001'
+    """
+    number = int.from_bytes(address, "big")
+    return f"0.0.{number}" if not any(address[:12]) else address_text(address)[:14]
+
+
 def parse_address(text: str) -> Address:
     """The inverse of `address_text`; raises ValueError on anything else."""
     match = _ADDRESS.match(text)

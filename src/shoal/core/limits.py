@@ -37,6 +37,15 @@ WEIGHTS_BYTES = 4 * 1024 * MIB
 BUNDLE_BYTES = 16 * MIB
 ENVELOPE_BYTES = 8 * 1024
 
+# IPFS
+IPFS_BLOCK_BYTES = 4 * MIB
+"""Twice what peers of IPFS exchange."""
+IPFS_FILE_BYTES = 25 * 1_000_000_000
+"""Most that Pinata takes in one file."""
+IPFS_ANSWER_BYTES = 4 * MIB
+IPFS_PINS = 10_000
+"""Most that are listed."""
+
 # Peers
 GOSSIP_BYTES = 64 * 1024
 REQUEST_BYTES = 1 * MIB

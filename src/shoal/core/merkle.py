@@ -35,6 +35,17 @@ class CreditLeaf:
         return _leaf(task, self.trainer, self.units, self.aggregates, int(self.no_show))
 
 
+@dataclass(frozen=True, slots=True)
+class AuditLeaf:
+    """What one validator earned; of three words, so that it never passes for a trainer's leaf of five."""
+
+    validator: Address
+    audits: int
+
+    def hash(self, task: TaskId) -> bytes:
+        return _leaf(task, self.validator, self.audits)
+
+
 def root(leaves: Sequence[bytes]) -> bytes:
     """The root over leaf hashes in this order; 32 zero bytes when there are none."""
     level = list(leaves)

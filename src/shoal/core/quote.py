@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoal.core import limits
+from shoal.core import costs, fees, limits
 from shoal.core.calls import Plan
-from shoal.core.money import Tinybar
+from shoal.core.money import ZERO, Tinybar
 
 AGGREGATE_SHARE = 10
 """An aggregate is paid like one tenth of a work unit's ceiling: it costs bandwidth, little computing."""
 DEFAULT_UNIT_TINYBAR = Tinybar(5_000_000)
-"""The ceiling of a work unit when no budget is given: 0.05 HBAR."""
+"""The ceiling of a work unit when no budget is given: 0.05 HBAR, and `FEE_ROOM` times a trainer's fees."""
+FEE_ROOM = 2
 SEAT_STAKE = Tinybar(100_000_000)
 COMPENSATION = Tinybar(100_000)
 NO_SHOW_PENALTY = Tinybar(10_000_000)
-
-# Hedera's fixed fees in USD, of which a client's side pays a handful (HIP-1261; createTask and its like by gas).
-_GAS_USD = 0.0000000852
-_FEES_USD = {"topic": 0.01, "message": 0.00143, "create gas": 450_000 * _GAS_USD, "call gas": 120_000 * _GAS_USD}
 
 
 class BudgetTooSmall(ValueError):
@@ -67,6 +64,7 @@ def quote(
     rounds: int,
     trainers: int,
     budget: Tinybar | None,
+    trainer_fees: Tinybar = ZERO,
     timing: Timing,
     now_s: int,
     min_trainers: int | None = None,
@@ -75,6 +73,7 @@ def quote(
 
     Args:
         budget: all that may ever be spent on trainers; the ceiling of a work unit follows from it.
+        trainer_fees: what the ledger charges a trainer for each work unit, which it will ask for.
         now_s: consensus time; every deadline is absolute.
 
     Raises:
@@ -88,7 +87,7 @@ def quote(
     if rounds * (held + 1) + trainers > limits.AUTHOR_ENTRIES or rounds * (2 * chunks + trainers) > limits.SLOTS:
         raise TooLarge(f"{chunks} chunks x {rounds} rounds are more than one task can hold")
     if budget is None:
-        unit_price = int(DEFAULT_UNIT_TINYBAR)
+        unit_price = DEFAULT_UNIT_TINYBAR + FEE_ROOM * trainer_fees
         aggregate_price = unit_price // AGGREGATE_SHARE
     else:
         unit_price = int(budget) * AGGREGATE_SHARE // (units * AGGREGATE_SHARE + rounds)
@@ -119,6 +118,15 @@ def quote(
         end_by=start_until + timing.train_s,
         window=timing.window_s,
     )
-    messages = 4 + trainers * 2
-    fees = _FEES_USD["topic"] + messages * _FEES_USD["message"] + _FEES_USD["create gas"] + 6 * _FEES_USD["call gas"]
-    return Quote(plan, plan.escrow(), units, fees)
+    told = costs.lines(plan, manifest_bytes=costs.manifest_estimate(chunks), confirm_every=confirm_every_of(rounds))
+    usd = costs.total(told, costs.Payer.CLIENT) / fees.TINYCENTS_PER_USD
+    return Quote(plan, plan.escrow(), units, usd)
+
+
+def confirm_every_of(rounds: int) -> int:
+    """How often a quorum confirms a checkpoint on chain: three times in a task.
+
+    >>> confirm_every_of(10)
+    3
+    """
+    return max(1, rounds // 3)

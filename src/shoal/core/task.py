@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from shoal.core.calls import Plan
+from shoal.core.calls import Plan, Result
 from shoal.core.codec import digest, encode
 from shoal.core.entries import Place
 from shoal.core.events import ResultConfirmed, Settled
 from shoal.core.ids import ZERO_DIGEST, Address, Digest
 from shoal.core.manifest import Manifest
-from shoal.core.merkle import AwardLeaf, CreditLeaf, root
+from shoal.core.merkle import AuditLeaf, AwardLeaf, CreditLeaf, root
 from shoal.core.money import ZERO, Tinybar
 
 SECOND_NS = 1_000_000_000
@@ -118,6 +118,7 @@ class Mark:
     log_position: int
     """Consensus time (ns) of the checkpoint's entry."""
     credits: tuple[CreditLeaf, ...]
+    audit_credits: tuple[AuditLeaf, ...] = ()
 
     @property
     def units(self) -> int:
@@ -127,13 +128,23 @@ class Mark:
     def aggregates(self) -> int:
         return sum(leaf.aggregates for leaf in self.credits)
 
+    @property
+    def audits(self) -> int:
+        return sum(leaf.audits for leaf in self.audit_credits)
+
+    def leaves(self, place: Place) -> list[bytes]:
+        """Of the tree of credits: the trainers', then the validators'."""
+        trainers = [leaf.hash(place.task) for leaf in self.credits]
+        return trainers + [leaf.hash(place.task) for leaf in self.audit_credits]
+
     def root(self, place: Place) -> bytes:
-        return root([leaf.hash(place.task) for leaf in self.credits])
+        return root(self.leaves(place))
 
     def subject(self, result: Digest = ZERO_DIGEST) -> Digest:
         """One name for everything that a vote is about."""
         rows = [[leaf.trainer, leaf.units, leaf.aggregates, leaf.no_show] for leaf in self.credits]
-        return digest(encode([self.round, self.checkpoint, result, self.log_position, rows]))
+        audits = [[leaf.validator, leaf.audits] for leaf in self.audit_credits]
+        return digest(encode([self.round, self.checkpoint, result, self.log_position, rows, audits]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +237,9 @@ class State:
     claims: Mapping[Address, Claim] = field(default_factory=dict)
     refunded: Tinybar = ZERO
     compensation: Tinybar = ZERO
+    open_disputes: int = 0
+    replacements: Mapping[bytes, Result] = field(default_factory=dict)
+    """What open or past disputes propose as the result, by dispute."""
     authors: Mapping[Address, Author] = field(default_factory=dict)
 
     @property

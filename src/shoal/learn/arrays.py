@@ -50,7 +50,7 @@ def load_npz(path: Path, label: str | None, target: Target) -> Dataset:
             x, y = file[x_name], file[y_name]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from error
-    return _dataset(x, y, target, label=y_name, source=path.name)
+    return from_arrays(x, y, target, label=y_name, source=path.name)
 
 
 def load_author_data(path: Path, target: Target) -> Dataset:
@@ -77,7 +77,7 @@ def load_author_data(path: Path, target: Target) -> Dataset:
         sys.path.remove(str(path.parent.resolve()))
         sys.modules.pop(spec.name, None)
     x, y, names = _unpack(result, path)
-    return _dataset(x, y, target, label=path.name, source=path.name, names=names)
+    return from_arrays(x, y, target, label=path.name, source=path.name, names=names)
 
 
 def _unpack(result: Any, path: Path) -> tuple[Array, Array, tuple[str, ...] | None]:
@@ -90,9 +90,14 @@ def _unpack(result: Any, path: Path) -> tuple[Array, Array, tuple[str, ...] | No
     raise DataError(f"{path}: load() returned something else than arrays x and y", code="SHOAL-D14", hint=_LOAD)
 
 
-def _dataset(
+def from_arrays(
     x: Array, y: Array, target: Target, *, label: str, source: str, names: tuple[str, ...] | None = None
 ) -> Dataset:
+    """Two arrays as a data set; `label` and `source` are what errors call them.
+
+    Raises:
+        DataError: SHOAL-D15 not numbers; and as `encode` and `checked`.
+    """
     if x.ndim and y.ndim and len(x) == len(y):  # else `checked` says so
         check_size(len(x), x.nbytes, source)
         y, classes = encode(y, target, f"{source}: label {label!r}", None if target == "values" else names)

@@ -14,6 +14,7 @@ from shoal.learn.dataset import Dataset, Description, Part, Split, Target, descr
 __all__ = ["Dataset", "Description", "Part", "Split", "describe", "load_any", "split"]
 
 _KINDS = "a .csv, .parquet or .npz file, a folder of images by class, or a folder with a data.py"
+_NAME_IT = f"name the data set after the model: {_KINDS}"
 
 
 def load_any(where: Path, label: str | None, *, target: Target) -> Dataset:
@@ -36,7 +37,7 @@ def load_any(where: Path, label: str | None, *, target: Target) -> Dataset:
             raise DataError(
                 f"there is no data set at {where}",
                 code="SHOAL-D01",
-                hint=f"give --data the path of {_KINDS}",
+                hint=_NAME_IT,
             )
         kind = where.suffix.lower()
         if kind == ".csv":
@@ -55,7 +56,7 @@ def load_any(where: Path, label: str | None, *, target: Target) -> Dataset:
         raise DataError(
             f"{where} cannot be read: {error.strerror or error}", code="SHOAL-D04", hint="check its permissions"
         ) from error
-    raise DataError(f"{where.name} is of no known kind", code="SHOAL-D02", hint=f"give --data {_KINDS}")
+    raise DataError(f"{where.name} is of no known kind", code="SHOAL-D02", hint=_NAME_IT)
 
 
 def _load_folder(folder: Path, label: str | None, target: Target) -> Dataset:
@@ -65,7 +66,9 @@ def _load_folder(folder: Path, label: str | None, target: Target) -> Dataset:
     code = folder / "data.py"
     if not code.is_file() and not is_image_folder(folder):
         raise DataError(
-            f"{folder} has neither a data.py nor subfolders of images", code="SHOAL-D02", hint=f"give --data {_KINDS}"
+            f"{folder} has neither a data.py nor subfolders of images",
+            code="SHOAL-D02",
+            hint=_NAME_IT,
         )
     if label is not None:
         raise DataError(

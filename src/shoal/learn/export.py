@@ -92,6 +92,18 @@ def export_model(module: nn.Module, example: tuple[Tensor, ...], recipe: Recipe,
     return Exported(document.to_bytes(), update.dump_state(weights), report)
 
 
+def check_author_file(path: Path) -> None:
+    """Whether there is a file to import a model from.
+
+    Raises:
+        ModelError: SHOAL-M08.
+    """
+    if not path.is_file():
+        raise ModelError(
+            f"there is no model at {path}", code="SHOAL-M08", hint="name a model.py, or a folder with one in it"
+        )
+
+
 def load_author_model(path: Path, class_name: str = "Net") -> nn.Module:
     """Import the author's own `model.py` and build its model. Never called on anyone else's file.
 
@@ -99,8 +111,7 @@ def load_author_model(path: Path, class_name: str = "Net") -> nn.Module:
         ModelError: SHOAL-M08, the file is missing or raises, or has no such module in it.
     """
     hint = f"the file must define `class {class_name}(torch.nn.Module)` that needs no arguments"
-    if not path.is_file():
-        raise ModelError(f"there is no model at {path}", code="SHOAL-M08", hint=hint)
+    check_author_file(path)
     spec = importlib.util.spec_from_file_location("shoal_author_model", path)
     if spec is None or spec.loader is None:
         raise ModelError(f"{path} is not a Python file", code="SHOAL-M08", hint=hint)

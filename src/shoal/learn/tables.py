@@ -95,7 +95,7 @@ def load_table(table: Any, label: str | None, target: Target, source: str) -> Da
     """
     names = [str(name) for name in table.column_names]
     _check_names(names, source)
-    at = _label_index(names, label, source)
+    at = names.index(label_name(names, label, source))
     rows, features = table.num_rows, [index for index in range(len(names)) if index != at]
     if rows == 0 or not features:
         raise DataError(
@@ -119,10 +119,13 @@ def load_table(table: Any, label: str | None, target: Target, source: str) -> Da
     return checked(Dataset(x, y, classes, names[at], tuple(names[index] for index in features), source))
 
 
-def _label_index(names: list[str], label: str | None, source: str) -> int:
+def label_name(names: list[str], label: str | None, source: str) -> str:
+    """The label column among some names. Raises DataError SHOAL-D05 or SHOAL-D06."""
+    if not names:
+        raise DataError(f"{source} has no columns", code="SHOAL-D06", hint="a data set needs features and a label")
     if label is None:
         lowered = [name.lower() for name in names]
-        return next((lowered.index(name) for name in _LABELS if name in lowered), len(names) - 1)
+        return next((names[lowered.index(name)] for name in _LABELS if name in lowered), names[-1])
     if label not in names:
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
         listed = ", ".join(repr(name[:_TEXT]) for name in names[:LISTED])
@@ -131,7 +134,7 @@ def _label_index(names: list[str], label: str | None, source: str) -> int:
             code="SHOAL-D05",
             hint="give one of them with --label",
         )
-    return names.index(label)
+    return label
 
 
 def _targets(column: Any, name: str, target: Target, source: str) -> tuple[Array, tuple[str, ...] | None]:
@@ -222,7 +225,9 @@ def _check_names(names: list[str], source: str) -> None:
 def _check_header(names: list[str], path: Path) -> None:
     """A file that starts with data would lose its first row; pandas' own names 0, 1, 2... are names."""
     numbers = [_parse(name) for name in names]
-    if all(number is not None for number in numbers) and numbers != list(range(len(names))):
+    all_are = all(number is not None for number in numbers) and numbers != list(range(len(names)))
+    fractions = sum(number is not None and not float(number).is_integer() for number in numbers)
+    if all_are or 2 * fractions > len(names):
         raise DataError(
             f"{path.name}: the first line holds numbers ({', '.join(names)[:_TEXT]})",
             code="SHOAL-D10",

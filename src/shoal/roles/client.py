@@ -188,8 +188,8 @@ class Client:
             return False
         award = await self._clear(state)
         if award is None:
-            bids = [bid.unit_price for bid in self._openings.values()]
-            log.warning("%d bids, too few to train on %d chunks", len(bids), state.plan.chunks)
+            heard, shown = len(self._tasklog.bids), len(self._openings)
+            log.warning("sealed in time: %d bids, opened: %d; too few at this price", heard, shown)
             await call(self._tasklog, self._ledger, calls.Cancel(state.place.task))
             return True
         self._store.put("awards", state.place.task.hex(), _encode_award(award))

@@ -6,10 +6,9 @@ The contract's events are the list of record; gossip only makes a new task known
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import trio
 
-from shoal.core import calls, limits
+from shoal.core import calls, limits, pricing
 from shoal.core.auction import Award, Bid
 from shoal.core.codec import CodecError, decode, encode
 from shoal.core.entries import Place, make_bid_commitment
@@ -25,17 +24,20 @@ from shoal.core.events import Accepted, TaskCreated
 from shoal.core.ids import Address, TaskId, short
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
-from shoal.core.money import TINYBAR_PER_HBAR, Tinybar, format_hbar
+from shoal.core.money import ZERO, Tinybar, format_hbar
 from shoal.core.task import SECOND_NS, Phase, State
 from shoal.errors import CallReverted, LedgerError, MarketError, NetworkError, ShoalError
 from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Transfer
 from shoal.roles.closing import close
+from shoal.roles.feed import MarketFeed
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
 from shoal.roles.tasklog import TaskLog
 
 log = logging.getLogger("shoal.trainer")
 
+UNFINISHED = "unfinished"
+"""Table of tasks that this node is at work on: task id -> consensus time of its creation."""
 OPENING = "opening"
 """The request by which a bid is opened to its client."""
 PREFLIGHT_TIMEOUT_S = 120.0
@@ -72,6 +74,8 @@ class Offer:
     """Deposited at registration; every seat locks part of it."""
     max_penalty_tinybar: int
     """Most that a no-show may cost; a task that asks for more is left alone."""
+    covers_fees: bool = True
+    """Whether a bid also asks for what Hedera will charge."""
 
 
 class Trainer:
@@ -105,6 +109,7 @@ class Trainer:
         self._announced = trio.Event()
         self._known: dict[TaskId, LoggedEvent] = {}
         self._serving: set[TaskId] = set()
+        self._unfinished = dict(store.items(UNFINISHED))
         self._sandboxes = trio.CapacityLimiter(SANDBOXES)
 
     async def run(self) -> None:
@@ -112,15 +117,14 @@ class Trainer:
         await self._register()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hear_announcements)
-            cursor = 0
+            place = self._place_of(TaskId(bytes(32)))
+            feed = MarketFeed(self._ledger, self._store, f"{place.network}/{place.contract}/{self._ledger.account}")
             while True:
                 heard = self._announced
                 try:
-                    until = await self._ledger.watermark()
-                    if until > cursor:
-                        for created in await self._news(cursor, until):
-                            nursery.start_soon(self._guarded, created)
-                        cursor = until
+                    for created in [*await self._left_open(), *self._wanted(await feed.read(), feed.until_ns)]:
+                        nursery.start_soon(self._guarded, created)
+                    feed.commit()
                 except LedgerError as error:
                     log.warning("%s; trying again", error)
                 await trio.sleep(ANNOUNCEMENT_PAUSE_S)
@@ -147,10 +151,22 @@ class Trainer:
                 self._announced.set()
                 self._announced = trio.Event()
 
-    async def _news(self, after_ns: int, until_ns: int) -> list[LoggedEvent]:
+    async def _left_open(self) -> list[LoggedEvent]:
+        """Tasks that this node was at work on when it stopped, by their place on the ledger."""
+        found = []
+        for name, place in list(self._unfinished.items()):
+            time_ns = int(place)
+            for logged in await self._ledger.events(after_ns=time_ns - 1, until_ns=time_ns):
+                if isinstance(logged.event, TaskCreated) and logged.event.task_id.hex() == name:
+                    found.append(logged)
+        for logged in found:
+            self._begin(logged)
+        return found
+
+    def _wanted(self, events: Sequence[LoggedEvent], until_ns: int) -> list[LoggedEvent]:
         """Tasks to look at: those that still take bids, or hold a bid of ours; and those with a seat of ours."""
         wanted: dict[TaskId, LoggedEvent] = {}
-        for logged in await self._ledger.events(after_ns=after_ns, until_ns=until_ns):
+        for logged in events:
             event = logged.event
             if isinstance(event, TaskCreated):
                 self._known[event.task_id] = logged
@@ -158,20 +174,35 @@ class Trainer:
                 until_s = event.plan.standby_until if bid else event.plan.bid_until
                 if until_s * SECOND_NS > until_ns:
                     wanted[event.task_id] = logged
-            elif isinstance(event, Accepted) and event.trainer == self._ledger.address:
+            elif isinstance(event, Accepted) and event.trainer == self._ledger.address and event.task_id in self._known:
                 wanted[event.task_id] = self._known[event.task_id]
-        return [logged for task, logged in wanted.items() if task not in self._serving]
+        for task, logged in list(self._known.items()):
+            assert isinstance(logged.event, TaskCreated), "nothing else is kept"
+            if logged.event.plan.end_by * SECOND_NS < until_ns:
+                del self._known[task]
+        fresh = [logged for task, logged in wanted.items() if task not in self._serving]
+        for logged in fresh:
+            self._begin(logged)
+        return fresh
+
+    def _begin(self, created: LoggedEvent) -> None:
+        """From here on a restart goes on with it."""
+        assert isinstance(created.event, TaskCreated), "tasks begin with it"
+        task = created.event.task_id
+        self._serving.add(task)
+        self._unfinished.pop(task.hex(), None)
+        self._store.put(UNFINISHED, task.hex(), str(created.time_ns).encode())
 
     async def _guarded(self, created: LoggedEvent) -> None:
         """A task that goes wrong is that task's affair."""
         assert isinstance(created.event, TaskCreated)
         task = created.event.task_id
-        self._serving.add(task)
         try:
             pause = LEDGER_PAUSE_S
             while await self._lacks_ledger(created):
                 await trio.sleep(pause)
                 pause = min(pause * 2, MAX_LEDGER_PAUSE_S)
+            self._store.delete(UNFINISHED, task.hex())
             log.info("task %s: done", short(task))
         except* ShoalError as group:
             for error in group.exceptions:
@@ -312,7 +343,8 @@ class Trainer:
             report = await engine.preflight(timeout_s=PREFLIGHT_TIMEOUT_S)
             unit_s = float(report["step_s"]) * int(manifest.recipe["local_steps"])
             fit = int(manifest.rules.round_timeout_s / (unit_s * HASTE))
-            units, price = min(self._offer.max_chunks, plan.chunks, fit), self._price(unit_s)
+            units = min(self._offer.max_chunks, plan.chunks, fit)
+            price = await self._price(unit_s, plan, manifest)
             if units < 1 or price > plan.max_unit_price:
                 what = "pays too little" if units else "leaves too little time for a round"
                 log.info("task %s %s", short(task), what)
@@ -361,9 +393,20 @@ class Trainer:
                 lambda t: t.log.seat_of(me) is not None or t.log.now_ns > late_ns, timeout_s=ACCEPT_PATIENCE_S
             )
 
-    def _price(self, unit_s: float) -> Tinybar:
-        asked = math.ceil(self._offer.hbar_per_hour * TINYBAR_PER_HBAR * unit_s / 3600)
-        return Tinybar(max(self._offer.min_unit_tinybar, asked, 1))
+    async def _price(self, unit_s: float, plan: calls.Plan, manifest: Manifest) -> Tinybar:
+        """For its time, and for Hedera's fees, which it pays itself whether the task is large or small."""
+        fees = ZERO
+        if self._offer.covers_fees:
+            fees = pricing.fees_per_unit(
+                rounds=plan.rounds,
+                chunks=-(-plan.chunks // plan.seats),
+                confirm_every=manifest.rules.confirm_every,
+                rate=await self._ledger.rate(),
+            )
+        offer = self._offer
+        return pricing.asked(
+            unit_s=unit_s, hbar_per_hour=offer.hbar_per_hour, min_unit=offer.min_unit_tinybar, fees=fees
+        )
 
     async def _open_bid(self, tasklog: TaskLog, bid: Bid) -> None:
         """Show the bid to the client, again and again until it says that it has it."""

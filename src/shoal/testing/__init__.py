@@ -8,7 +8,8 @@
 Nothing here reads a clock, a network or a disk: the same arguments give the same trace in every process.
 """
 
-from shoal.testing.market import Market, Reverted
+from shoal.testing.market import Market
+from shoal.testing.market_books import Reverted
 from shoal.testing.simulator import Trace, simulate
 from shoal.testing.world import Fault
 

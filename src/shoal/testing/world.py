@@ -15,7 +15,8 @@ from shoal.core.events import TaskCreated, Withdrawn
 from shoal.core.fold import Item
 from shoal.core.ids import Address
 from shoal.core.task import SECOND_NS
-from shoal.testing.market import Market, Reverted
+from shoal.testing.market import Market
+from shoal.testing.market_books import Reverted
 
 START_S = 1_800_000_000
 

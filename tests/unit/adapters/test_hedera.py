@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from shoal.adapters.hedera.keys import key_of_account, new_key, parse_key
 from shoal.adapters.hedera.market import MarketAbi, artefact, camel
 from shoal.adapters.hedera.mirror import SECOND_NS, parse_time, time_text
-from shoal.adapters.hedera.prices import Rate
 from shoal.adapters.hedera.topics import CHUNK_WINDOW_NS, OPEN_OF_PAYER, Reassembly
 from shoal.core import calls, events, limits
 from shoal.core.ids import keccak256
@@ -82,7 +81,7 @@ def log_of(event: Any, entry: dict[str, Any]) -> tuple[list[bytes], bytes]:
 
 def test_a_call_that_does_not_fit_its_types_is_refused() -> None:
     with pytest.raises(UsageError):
-        ABI.encode(calls.Unstake(2**64))  # type: ignore[arg-type]
+        ABI.encode(calls.RequestUnstake(2**64))  # type: ignore[arg-type]
 
 
 def test_an_abi_of_another_shape_is_refused_when_it_is_loaded() -> None:
@@ -155,11 +154,6 @@ def test_consensus_times_are_exact(time_ns: int) -> None:
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_time(text)
-
-
-def test_a_cap_leaves_room_for_the_rate() -> None:
-    rate = Rate(cents=12, hbars=1)
-    assert rate.cap("call", 100_000) == 3 * rate.price("call", 100_000) == 3 * 7_100_000
 
 
 # ---------------------------------------------------------------- chunked messages

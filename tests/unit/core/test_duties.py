@@ -90,7 +90,7 @@ def test_a_mark_is_voted_for_once_and_until_it_is_confirmed() -> None:
     vote = duties.checkpoint_vote(scene.state, me, mark)
     assert vote is not None and vote.credits_root == mark.root(scene.place)
     assert duties.checkpoint_vote(scene.state, me, replace(mark, checkpoint=digest(b"x"))) is None
-    what = (vote.round, vote.checkpoint, vote.units, vote.aggregates, vote.credits_root)
+    what = (vote.round, vote.checkpoint, vote.units, vote.aggregates, vote.audits, vote.credits_root)
     scene.take(ev.CheckpointVoted(scene.place.task, me, *what))
     assert duties.checkpoint_vote(scene.state, me, mark) is None
     assert duties.checkpoint_vote(scene.state, scene.trainers[1], mark) is not None
@@ -120,6 +120,7 @@ def test_the_author_publishes_the_result_and_others_confirm() -> None:
             ballot.round,
             ballot.units,
             ballot.aggregates,
+            ballot.audits,
             ballot.credits_root,
         )
     )
@@ -133,6 +134,7 @@ def test_the_author_publishes_the_result_and_others_confirm() -> None:
         ballot.round,
         ballot.units,
         ballot.aggregates,
+        ballot.audits,
         ballot.credits_root,
     )
 
@@ -174,8 +176,9 @@ def confirmed(scene: Scene, root: bytes | None = None) -> ResultConfirmed:
     mark = scene.state.final
     assert mark is not None
     settle_after = scene.state.now_ns // SECOND_NS + 5
-    what = (mark.log_position, mark.round, mark.units, mark.aggregates, root or mark.root(scene.place), settle_after)
-    return ev.ResultConfirmed(scene.place.task, digest(b"result"), *what)
+    counts = (mark.log_position, mark.round, mark.units, mark.aggregates, mark.audits)
+    root = root or mark.root(scene.place)
+    return ev.ResultConfirmed(scene.place.task, digest(b"result"), *counts, root, settle_after)
 
 
 def test_settling_waits_for_the_window_and_then_everyone_claims_its_own() -> None:
@@ -197,7 +200,7 @@ def test_settling_waits_for_the_window_and_then_everyone_claims_its_own() -> Non
         assert verify(leaf.hash(scene.place.task), claim.proof, mark.root(scene.place))
     (for_absent,) = duties.payments(scene.state, scene.client)
     assert isinstance(for_absent, calls.Claim) and for_absent.trainer == scene.trainers[2] and not for_absent.no_show
-    scene.take(ev.Claimed(scene.place.task, scene.trainers[2], 0, 0, ZERO, ZERO, Tinybar(9)))
+    scene.take(ev.Claimed(scene.place.task, scene.trainers[2], 0, 0, ZERO, ZERO, Tinybar(9), ZERO, ZERO))
     assert duties.payments(scene.state, scene.client) == duties.payments(scene.state, scene.trainers[2]) == []
 
 
@@ -218,7 +221,7 @@ def test_after_an_early_end_the_confirmed_progress_is_claimed() -> None:
     for _ in range(3):
         scene.round()
     mark = scene.state.marks[0]
-    what = (mark.round, mark.checkpoint, mark.units, mark.aggregates, mark.root(scene.place))
+    what = (mark.round, mark.checkpoint, mark.units, mark.aggregates, mark.audits, mark.root(scene.place))
     scene.take(ev.CheckpointConfirmed(scene.place.task, *what))
     scene.take(ev.Expired(scene.place.task, 4, ZERO, ZERO))
     scene.take(ev.Settled(scene.place.task, Tinybar(1), Tinybar(1)))
@@ -233,3 +236,17 @@ def test_a_cancelled_task_releases_each_seat_once() -> None:
     assert duties.payments(scene.state, me) == [calls.Release(task, me)]
     scene.take(ev.Released(task, me, ZERO, ZERO))
     assert duties.payments(scene.state, me) == []
+
+
+def test_nothing_is_settled_before_its_disputes_have_ended() -> None:
+    scene = Scene().finished()
+    scene.take(confirmed(scene))
+    task, dispute = scene.place.task, digest(b"dispute")
+    late = at(scene.state, scene.state.now_ns // SECOND_NS + 100)
+    assert duties.payments(late, scene.client) == [calls.Settle(task)]
+    scene.take(ev.DisputeOpened(task, dispute, 0, scene.trainers[1], scene.trainers[0], digest(b"x"), Tinybar(5)))
+    late = at(scene.state, scene.state.now_ns // SECOND_NS + 100)
+    assert duties.payments(late, scene.client) == []
+    scene.take(ev.DisputeClosed(task, dispute, 3, scene.trainers[0], Tinybar(5)))
+    late = at(scene.state, scene.state.now_ns // SECOND_NS + 100)
+    assert duties.payments(late, scene.client) == [calls.Settle(task)]

@@ -15,7 +15,8 @@ from shoal.core.ids import Address, task_id
 from shoal.core.merkle import AwardLeaf, CreditLeaf, proof, root
 from shoal.core.money import Tinybar
 from shoal.testing import Market, Reverted
-from shoal.testing.market import CLAIM_PERIOD_S, MarketPhase
+from shoal.testing.market import UNBONDING_S
+from shoal.testing.market_books import CLAIM_PERIOD_S, MarketPhase
 
 CLIENT, STRANGER = Address(b"c" * 20), Address(b"s" * 20)
 TRAINERS = [Address(bytes([i]) * 20) for i in range(1, 5)]
@@ -48,8 +49,8 @@ CREDITS = [
     CreditLeaf(TRAINERS[2], 1, 0, True),
 ]
 CREDITS_ROOT = root([leaf.hash(TASK) for leaf in CREDITS])
-RESULT: tuple[Any, ...] = (TASK, digest(b"result"), 7, 3, 10, 3, CREDITS_ROOT)
-CHECKPOINT: tuple[Any, ...] = (TASK, 2, digest(b"checkpoint"), 10, 3, CREDITS_ROOT)
+RESULT: tuple[Any, ...] = (TASK, digest(b"result"), 7, 3, 10, 3, 0, CREDITS_ROOT)
+CHECKPOINT: tuple[Any, ...] = (TASK, 2, digest(b"checkpoint"), 10, 3, 0, CREDITS_ROOT)
 CREATE = calls.CreateTask(MANIFEST, 9, KEY, KEY, PLAN)
 
 
@@ -256,7 +257,9 @@ CALLS = st.sampled_from(
     [
         CREATE,
         calls.DepositStake(),
-        calls.Unstake(Tinybar(300)),
+        calls.RequestUnstake(Tinybar(300)),
+        calls.CancelUnstake(),
+        calls.CompleteUnstake(),
         calls.Withdraw(),
         calls.Award(TASK, AWARD.root(TASK), AWARD.unit_price, AWARD.primaries),
         *map(accept, TRAINERS),
@@ -333,7 +336,11 @@ def test_stake_comes_back_to_the_tinybar(deposit: int, more: int) -> None:
     except Reverted as error:
         assert error.reason in ("AmountOutOfRange", "ZeroValue")
         return
-    market.call(who, calls.Unstake(Tinybar(deposit + more)), now_s=1)
+    market.call(who, calls.RequestUnstake(Tinybar(deposit + more)), now_s=1)
+    market.check()
+    with pytest.raises(Reverted):
+        market.call(who, calls.CompleteUnstake(), now_s=UNBONDING_S)
+    market.call(who, calls.CompleteUnstake(), now_s=UNBONDING_S + 1)
     (withdrawn,) = market.call(who, calls.Withdraw(), now_s=1)
     assert withdrawn.amount == deposit + more == market.withdrawn  # type: ignore[union-attr]
     market.check()

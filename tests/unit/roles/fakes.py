@@ -22,6 +22,7 @@ from shoal import seal
 from shoal.core import calls
 from shoal.core.codec import digest, encode
 from shoal.core.events import TaskCreated
+from shoal.core.fees import Rate
 from shoal.core.ids import Address
 from shoal.core.money import Tinybar
 from shoal.errors import CallReverted, CryptoError, LedgerUnreachable, NetworkError, ShoalError, StorageError
@@ -157,6 +158,9 @@ class LedgerPort:
         found = self._ledger.market.account(address)
         amounts = (Tinybar(found.stake), Tinybar(found.locked), Tinybar(found.balance))
         return AccountState(bool(found.signing_key), found.signing_key, found.recipient, *amounts)
+
+    async def rate(self) -> Rate:
+        return Rate(cents=12, hbars=1)
 
     async def watermark(self) -> int:
         return await self._ledger.watermark()

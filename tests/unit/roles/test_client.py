@@ -166,7 +166,7 @@ async def test_an_opening_that_comes_while_the_auction_clears_does_not_break_it(
 
 async def test_a_bid_without_the_stake_of_a_seat_is_left_out(tmp_path: Path, autojump_clock: Clock) -> None:
     w = World(tmp_path)
-    w.call(w.trainers[2], calls.Unstake(Tinybar(600_000)))
+    w.call(w.trainers[2], calls.RequestUnstake(Tinybar(600_000)))
     async with w.run_client(), trio.open_nursery() as nursery:
         nursery.start_soon(Puppets(w).run)
         state = await w.until(lambda s: s.award, 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,11 +23,13 @@ from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
 from shoal.core.money import Tinybar
 from shoal.core.task import Phase, State, inputs_of
+from shoal.errors import LedgerUnreachable
+from shoal.ports import LoggedEvent, Message
 from shoal.roles.tasklog import TaskLog
 from shoal.testing import learning, simulate
 from shoal.testing.follower import identity
 
-from .fakes import FakeLedger, FakeNetwork, MemoryStore
+from .fakes import SECOND_NS, FakeLedger, FakeNetwork, LedgerPort, MemoryStore
 
 MODEL = simulate(0, 3, 6, 4)
 CHUNKS, ROUNDS, TRAINERS = 6, 4, 3
@@ -192,7 +195,7 @@ async def test_all_end_with_one_log_and_say_everything_once(seed: int, autojump_
         assert sum(final.units.values()) == CHUNKS * ROUNDS
         kinds = [entry.kind for entry in entries(w)]
         assert (kinds.count("update"), kinds.count("checkpoint")) == (CHUNKS * ROUNDS, ROUNDS)
-        assert all(not w.stores[name].items("outbox") for name in logs), "what the log shows is forgotten"
+        assert all(not tasklog.outbox for tasklog in logs.values()), "all is in the log"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -218,7 +221,7 @@ async def test_a_ledger_that_loses_entries_or_is_away_gets_them_again(
         nursery.cancel_scope.cancel()
     check_chains(w)
     assert tasklog.log.authors[me].head == posted[-1].hash
-    assert w.ledger.submitted >= 12 and not w.stores["client"].items("outbox")
+    assert w.ledger.submitted >= 12 and not tasklog.outbox
 
 
 async def test_what_was_signed_before_a_crash_is_sent_after_it(autojump_clock: trio.testing.MockClock) -> None:
@@ -240,3 +243,149 @@ async def test_what_was_signed_before_a_crash_is_sent_after_it(autojump_clock: t
         await second.wait_for(lambda t: t.log.authors[me].sequence == 2)
         nursery.cancel_scope.cancel()
     assert [each.hash for each in entries(w)] == [entry.hash, after.hash]
+
+
+# ---------------------------------------------------------------- a mirror of many machines
+
+
+class Replicas:
+    """A `Ledger` port whose reads are answered by machines that are behind by different times, in any order.
+
+    Each knows what the ledger had up to its own time, and says so; but the next question goes to another.
+    """
+
+    def __init__(self, port: LedgerPort, lags_s: list[float], seed: int) -> None:
+        self._port, self.lags_s, self._random = port, lags_s, random.Random(seed)
+        self.account, self.address, self.contract = port.account, port.address, port.contract
+        self.hidden: set[int] = set()
+        """Sequence numbers of messages that no machine shows."""
+        self.asked = 0
+
+    def _until(self) -> int:
+        self.asked += 1
+        if self._random.random() < 0.05:
+            raise LedgerUnreachable("HTTP 503")
+        return self._port._ledger.now_ns() - int(self._random.choice(self.lags_s) * SECOND_NS)
+
+    async def watermark(self) -> int:
+        await trio.sleep(0.01)
+        return self._until()
+
+    async def messages(self, topic: int, *, after_ns: int, until_ns: int) -> list[Message]:
+        known = min(until_ns, self._until())
+        found = await self._port.messages(topic, after_ns=after_ns, until_ns=known)
+        return [each for each in found if each.sequence_number not in self.hidden]
+
+    async def events(self, *, after_ns: int, until_ns: int, task: object = None) -> list[LoggedEvent]:
+        return list(await self._port.events(after_ns=after_ns, until_ns=min(until_ns, self._until()), task=task))
+
+    async def submit(self, topic: int, data: bytes) -> None:
+        await self._port.submit(topic, data)
+
+
+def behind(w: World, name: str, lags_s: list[float], seed: int = 0) -> tuple[TaskLog, Replicas]:
+    tasklog = w.tasklog(name)
+    replicas = Replicas(tasklog._ledger, lags_s, seed)  # type: ignore[arg-type]
+    tasklog._ledger = replicas  # type: ignore[assignment]
+    return tasklog, replicas
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_machines_that_are_behind_end_in_the_same_log(seed: int, autojump_clock: trio.testing.MockClock) -> None:
+    """One shows an update only seconds after another's watermark has passed it: then the log is folded anew."""
+    w = world(seed)
+    async with running(w) as logs:
+        reader, replicas = behind(w, "client", [0.0, 0.5, 4.0], seed)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reader._follow)
+            final = await converge(w, logs)
+            await reader.wait_for(lambda t: t.log.authors == final.authors, timeout_s=600)
+            assert (reader.log.checkpoints, reader.log.units) == (final.checkpoints, final.units)
+            assert reader.log.authors == final.authors and replicas.asked > 50
+            nursery.cancel_scope.cancel()
+
+
+async def test_without_the_second_look_something_would_be_missing(autojump_clock: trio.testing.MockClock) -> None:
+    """The test above tests something."""
+    differ = 0
+    for seed in range(6):
+        w = world(seed)
+        async with running(w) as logs:
+            reader, _ = behind(w, "client", [0.0, 0.5, 4.0], seed)
+            reader.audit = never  # type: ignore[method-assign]
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(reader._follow)
+                final = await converge(w, logs)
+                await trio.sleep(60)
+                differ += reader.log.authors != final.authors
+                nursery.cancel_scope.cancel()
+    assert differ > 0
+
+
+async def never() -> bool:
+    await trio.lowlevel.checkpoint()
+    return True
+
+
+async def test_a_restart_before_a_mirror_that_is_behind_signs_no_number_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    w = world(2)
+    me = Keys("client").address
+    async with trio.open_nursery() as nursery:
+        first = w.tasklog("client")
+        nursery.start_soon(first.run)
+        for number in range(4):
+            await first.post(me, "award", {"leaves": number})
+        await first.wait_for(lambda t: t.log.authors[me].sequence == 4)
+        await trio.sleep(100)  # several audits later
+        nursery.cancel_scope.cancel()
+    second, replicas = behind(w, "client", [10_000.0])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(second.run)
+        await trio.sleep(5)
+        assert second.log.authors[me].sequence == 0, "this mirror knows nothing of them"
+        after = await second.post(me, "award", {"leaves": 4})
+        assert after.sequence == 4
+        replicas.lags_s = [0.0]
+        await second.wait_for(lambda t: t.log.authors[me].sequence == 5)
+        nursery.cancel_scope.cancel()
+    check_chains(w)
+
+
+async def test_an_own_entry_that_was_shown_once_and_never_again_is_sent_again(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    w = world(5)
+    me = Keys("client").address
+    tasklog, replicas = behind(w, "client", [0.0])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tasklog.run)
+        entry = await tasklog.post(me, "award", {"leaves": 0})
+        await tasklog.wait_for(lambda t: t.log.authors[me].sequence == 1)
+        replicas.hidden = {1}
+        await trio.sleep(60)
+        assert tasklog.log.authors[me].sequence == 1, "a machine that is behind looks like this: nothing is taken back"
+        assert len(entries(w)) == 1
+        with trio.fail_after(600):
+            while len(entries(w)) < 2:  # noqa: ASYNC110 - the fake tells nobody
+                await trio.sleep(1.0)
+        await tasklog.wait_for(lambda t: t.log.authors[me].sequence == 1)
+        assert [each.hash for each in entries(w)] == [entry.hash] * 2
+        assert "gone from the mirror node" in caplog.text
+        nursery.cancel_scope.cancel()
+    assert w.stores["client"].items("outbox"), "kept until the task is over"
+
+
+async def test_after_a_restart_what_the_log_shows_is_not_sent_again(autojump_clock: trio.testing.MockClock) -> None:
+    w = world(6)
+    me = Keys("client").address
+    for number in range(2):
+        async with trio.open_nursery() as nursery:
+            tasklog = w.tasklog("client")
+            nursery.start_soon(tasklog.run)
+            await tasklog.post(me, "award", {"leaves": number})
+            await tasklog.wait_for(lambda t, n=number: t.log.authors[me].sequence == n + 1)  # type: ignore[misc]
+            await trio.sleep(20)
+            nursery.cancel_scope.cancel()
+    assert [each.sequence for each in entries(w)] == [0, 1]

@@ -12,7 +12,9 @@ import trio
 import trio.testing
 
 from shoal.core import calls
+from shoal.core.fees import Rate
 from shoal.core.merkle import AwardLeaf
+from shoal.core.pricing import fees_per_unit
 from shoal.core.task import Phase
 from shoal.errors import EngineError, LedgerUnreachable, MarketError
 from shoal.roles.trainer import MIN_AGGREGATE_TIMEOUT_S, SLOT_SLACK_BYTES, Trainer, parse_opening, unacceptable
@@ -75,6 +77,18 @@ async def test_bad_terms_are_refused_before_anything_of_the_task_is_fetched_or_r
     async with w.trainer(0, engines=engines, offer=replace(OFFER, max_penalty_tinybar=49_999 if bad else 50_000)):
         await trio.sleep(10)
     assert bool(engines.opened) is bool(w.peer("trainer-0").fetched) is bool(w.bids(0)) is not bad
+
+
+@pytest.mark.parametrize(("covers", "asks"), [(False, ASKED), (True, None)])
+async def test_a_bid_asks_for_the_fees_of_the_ledger_as_well(
+    tmp_path: Path, autojump_clock: Clock, covers: bool, asks: int | None
+) -> None:
+    w = World(tmp_path, max_unit_price=10**9).published()
+    async with w.trainer(0, offer=replace(OFFER, covers_fees=covers)):
+        await w.until(lambda _: w.bids(0))
+    _, bid = parse_opening(w.stores["trainer-0"].items("bids")[0][1])
+    fees = fees_per_unit(rounds=w.plan.rounds, chunks=1, confirm_every=1, rate=Rate(cents=12, hbars=1))
+    assert bid.unit_price == (asks or ASKED + fees)
 
 
 @pytest.mark.parametrize(("step_s", "bids"), [(0.05, True), (0.09, True), (0.1, False)])

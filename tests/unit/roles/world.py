@@ -29,7 +29,7 @@ from shoal.roles import bundle as b
 from shoal.roles.client import Client, Secrets
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
-from shoal.roles.tasklog import TaskLog
+from shoal.roles.tasklog import TaskLog, Witness
 from shoal.roles.trainer import Offer, Trainer, opening
 from shoal.testing.follower import CONTRACT, NETWORK, identity
 
@@ -53,7 +53,7 @@ TOPIC = 7
 STAKE = Tinybar(1_000_000)
 PRICE = Tinybar(9_000)
 """What the puppets' client awards."""
-OFFER = Offer(1.0, 1_000, 8, int(STAKE), max_penalty_tinybar=50_000)
+OFFER = Offer(1.0, 1_000, 8, int(STAKE), max_penalty_tinybar=50_000, covers_fees=False)
 PREFIX = "tasks/x"
 ROUND_TIMEOUT_S, AGGREGATE_TIMEOUT_S = 20, 10
 
@@ -418,7 +418,7 @@ class World:
     def peer(self, name: str) -> FakePeer:
         return self.network.peer(peer_id_of(self.keys[name].signing_key))
 
-    def tasklog(self, name: str, port: LedgerPort) -> TaskLog:
+    def tasklog(self, name: str, port: LedgerPort, *, witness: Witness | None = None) -> TaskLog:
         return TaskLog(
             self.created,
             self.place,
@@ -427,6 +427,7 @@ class World:
             keys=self.keys[name],
             store=self.stores[name],
             poll_s=0.4,
+            witness=witness,
         )
 
     def objects(self, name: str) -> TaskObjects:

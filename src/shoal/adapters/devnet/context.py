@@ -8,13 +8,14 @@ from typing import Any
 from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 from hiero_sdk_python.hapi.services import response_code_pb2, timestamp_pb2
 
+from shoal.adapters.devnet.clock import SECOND_NS, Moment
 from shoal.adapters.devnet.evm import Log
 from shoal.adapters.devnet.keys import Signatures, evm_address, is_empty, is_valid
 from shoal.adapters.devnet.state import Accounts
-from shoal.adapters.devnet.store import Entity, Store
+from shoal.adapters.devnet.store import Entity, Store, long_zero
+from shoal.adapters.devnet.system_contracts import CONTRACTS
 
 NODE = 3
-SECOND_NS = 1_000_000_000
 MAX_MEMO_BYTES = 100
 EMPTY_KEY = basic.Key(keyList=basic.KeyList()).SerializeToString()
 
@@ -75,6 +76,16 @@ def find_contract(store: Store, pb: Any) -> Entity | None:
     return store.entity(pb.contractNum, "contract")
 
 
+def callable_address(store: Store, pb: Any) -> bytes | None:
+    """The EVM address of the contract, or system contract, that a proto.ContractID names."""
+    if (found := find_contract(store, pb)) is not None:
+        return found.evm_address
+    address = bytes(pb.evm_address) if pb.WhichOneof("contract") == "evm_address" else None
+    if address is None and not (pb.shardNum or pb.realmNum) and 0 < pb.contractNum < 2**63:
+        address = long_zero(pb.contractNum)
+    return address if address in CONTRACTS else None
+
+
 def alias_address(alias: bytes) -> bytes | None:
     """The EVM address of an alias that is a serialized secp256k1 key (35 bytes), if it is one."""
     if len(alias) != 35 or alias[:2] != b"\x3a\x21":
@@ -108,14 +119,20 @@ class Context:
     accounts: Accounts
     signatures: Signatures
     payer: Entity
-    now_ns: int
+    moment: Moment
     record: Any
     """A proto.TransactionRecord, receipt included."""
     gas_used: int = 0
     logs: list[tuple[int, Log]] = field(default_factory=list)
     """Each with the number of the contract that emitted it."""
+    created: list[int] = field(default_factory=list)
+    """Accounts that came to life because they were paid: each gets a record of its own."""
     entity: int | None = None
     """The entity that the transaction is about, for the mirror."""
+
+    @property
+    def now_ns(self) -> int:
+        return self.moment.now_ns
 
     def require(self, key: Any) -> None:
         """The key must have signed."""

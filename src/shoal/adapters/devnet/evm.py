@@ -15,9 +15,11 @@ from eth.vm.message import Message
 from eth.vm.transaction_context import BaseTransactionContext
 from eth_bloom import BloomFilter
 
+from shoal.adapters.devnet.clock import SECOND_NS, Moment
 from shoal.adapters.devnet.fees import GAS_PRICE_TINYBAR
 from shoal.adapters.devnet.state import EMPTY_CODE_HASH, Accounts
 from shoal.adapters.devnet.store import long_zero
+from shoal.adapters.devnet.system_contracts import EVM_PRECOMPILES, Computation
 from shoal.core.ids import keccak256
 
 # Importing py-evm raises Python's limit to 100,000 (py_ecc does), at which C code such as the JSON parser overflows its
@@ -25,7 +27,6 @@ from shoal.core.ids import keccak256
 sys.setrecursionlimit(12_000)
 CHAIN_ID = 298
 MAX_GAS = 15_000_000
-BLOCK_NS = 2_000_000_000
 FEE_COLLECTOR = 98
 _ANCESTORS = 256
 
@@ -39,7 +40,7 @@ class Call:
     data: bytes
     value_tinybar: int
     gas: int
-    now_ns: int
+    moment: Moment
     create_at: bytes | None = None
     static: bool = False
 
@@ -71,9 +72,12 @@ class Execution:
 class _State(CancunState):  # type: ignore[misc]
     """py-evm's state machine on our accounts; its own constructor would want a trie."""
 
-    def __init__(self, accounts: Accounts, context: ExecutionContext) -> None:
+    computation_class = Computation
+
+    def __init__(self, accounts: Accounts, context: ExecutionContext, seed: bytes) -> None:
         self._account_db = accounts
         self.execution_context = context
+        self.seed = seed
 
 
 def intrinsic_gas(data: bytes, *, create: bool) -> int:
@@ -87,9 +91,9 @@ def intrinsic_gas(data: bytes, *, create: bool) -> int:
 
 
 def block_hash(number: int) -> bytes:
-    """48 bytes, as Hedera's block hashes are; the EVM sees the first 32."""
+    """48 bytes, as Hedera's block hashes are; the EVM sees the first 32. The last eight are the number."""
     digest = keccak256(b"shoal devnet block" + number.to_bytes(8, "big"))
-    return digest + digest[:16]
+    return digest + digest[:8] + number.to_bytes(8, "big")
 
 
 def blooms(logs: list[Log] | tuple[Log, ...]) -> bytes:
@@ -109,9 +113,9 @@ def execute(accounts: Accounts, call: Call) -> Execution:
     """
     intrinsic = intrinsic_gas(call.data, create=call.create_at is not None)
     assert call.gas >= intrinsic, "checked by the caller"
-    state = _State(accounts, _context(call.now_ns))
+    state = _State(accounts, _context(call), call.moment.seed)
     target = call.create_at or call.to
-    for address in (call.sender, target, long_zero(FEE_COLLECTOR)):
+    for address in (call.sender, target, long_zero(FEE_COLLECTOR), *EVM_PRECOMPILES):
         state.mark_address_warm(address)
     mark = accounts.record()
     held = sum(accounts.deltas().values())
@@ -168,16 +172,16 @@ def _reason(error: VMError) -> str:
     return str(error) if str(error).isupper() else type(error).__name__
 
 
-def _context(now_ns: int) -> ExecutionContext:
-    number = now_ns // BLOCK_NS
+def _context(call: Call) -> ExecutionContext:
+    moment = call.moment
     return ExecutionContext(
         coinbase=long_zero(FEE_COLLECTOR),
-        timestamp=now_ns // 1_000_000_000,
-        block_number=number,
+        timestamp=moment.now_ns // SECOND_NS,
+        block_number=moment.block,
         difficulty=0,
-        mix_hash=keccak256(now_ns.to_bytes(16, "big")),
+        mix_hash=moment.seed[:32],
         gas_limit=MAX_GAS,
-        prev_hashes=_ancestors(number),
+        prev_hashes=_ancestors(moment.block),
         chain_id=CHAIN_ID,
         base_fee_per_gas=0,
         excess_blob_gas=0,

@@ -27,6 +27,17 @@ def tinybar(tinycents: int) -> int:
 GAS_PRICE_TINYBAR = tinybar(_EXTRAS["gas"])
 
 
+def _gas_of(tinycents: int) -> int:
+    """What a system contract asks for: its price in gas and a fifth more (SystemContractGasCalculator)."""
+    gas = (tinycents + 1000 * _EXTRAS["gas"] - 1) // _EXTRAS["gas"]
+    return int(gas + gas * _SCHEDULE["system_contracts"]["markup_percent"] // 100)
+
+
+EXCHANGE_RATE_GAS: int = _SCHEDULE["system_contracts"]["exchange_rate_gas"]
+PRNG_GAS = _gas_of(_SCHEDULE["system_contracts"]["prng"])
+VIEW_GAS = _gas_of(_SCHEDULE["system_contracts"]["view"])
+
+
 @dataclass(frozen=True, slots=True)
 class Fee:
     """In tinybar: what the submitting node gets, and the network's and service's part together. Gas is apart."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 
-from shoal.adapters.devnet.context import SECOND_NS, Context, Refused, checked_key, checked_memo, find_account
+from shoal.adapters.devnet.clock import SECOND_NS
+from shoal.adapters.devnet.context import Context, Refused, checked_key, checked_memo, find_account
 from shoal.adapters.devnet.keys import is_empty
 from shoal.adapters.devnet.store import Entity
 
@@ -73,8 +74,6 @@ def delete_topic(context: Context, payload: Any) -> None:
 def submit_message(context: Context, payload: Any) -> None:
     """Append one message (or one chunk of one) and extend the topic's running hash."""
     entity = _topic(context, payload.topicID)
-    if not payload.message:
-        raise Refused("INVALID_TOPIC_MESSAGE")
     if len(payload.message) > MAX_MESSAGE_BYTES:
         raise Refused("MESSAGE_SIZE_TOO_LARGE")
     chunk = _chunk(context, payload)

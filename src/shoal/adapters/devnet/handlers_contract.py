@@ -6,7 +6,8 @@ from typing import Any
 
 from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 
-from shoal.adapters.devnet.context import EMPTY_KEY, Context, Refused, checked_key, checked_memo, find_contract
+from shoal.adapters.devnet.clock import MAX_CHILDREN
+from shoal.adapters.devnet.context import EMPTY_KEY, Context, Refused, callable_address, checked_key, checked_memo
 from shoal.adapters.devnet.evm import Call, blooms, execute, intrinsic_gas, is_contract
 from shoal.adapters.devnet.keys import is_empty
 from shoal.adapters.devnet.store import long_zero
@@ -32,7 +33,7 @@ def create_contract(context: Context, payload: Any) -> None:
         data=code,
         value_tinybar=payload.initialBalance,
         gas=payload.gas,
-        now_ns=context.now_ns,
+        moment=context.moment,
         create_at=address,
     )
     _run(context, call, result)
@@ -44,21 +45,23 @@ def create_contract(context: Context, payload: Any) -> None:
 
 
 def call_contract(context: Context, payload: Any) -> None:
-    contract = find_contract(context.store, payload.contractID)
-    if contract is None:
+    address = callable_address(context.store, payload.contractID)
+    if address is None:
         raise Refused("INVALID_CONTRACT_ID")
-    context.entity = contract.num
+    contract = context.store.by_address(address)
+    num = contract.num if contract else int.from_bytes(address, "big")
+    context.entity = num
     call = Call(
         sender=context.payer.evm_address,
-        to=contract.evm_address,
+        to=address,
         data=payload.functionParameters,
         value_tinybar=payload.amount,
         gas=payload.gas,
-        now_ns=context.now_ns,
+        moment=context.moment,
     )
-    context.record.receipt.contractID.contractNum = contract.num
+    context.record.receipt.contractID.contractNum = num
     result = context.record.contractCallResult
-    result.contractID.contractNum = contract.num
+    result.contractID.contractNum = num
     _run(context, call, result)
 
 
@@ -84,8 +87,6 @@ def _init_code(context: Context, payload: Any) -> bytes:
 def _run(context: Context, call: Call, result: Any) -> None:
     """Run the call, fill the function result, and raise Refused when the EVM failed; gas is owed either way."""
     creating = call.create_at is not None
-    if call.value_tinybar < 0:
-        raise Refused("CONTRACT_NEGATIVE_VALUE")
     if call.gas < intrinsic_gas(call.data, create=creating):
         raise Refused("INSUFFICIENT_GAS")
     if context.accounts.get_balance(call.sender) < call.value_tinybar:
@@ -132,6 +133,11 @@ def _adopt(context: Context, result: Any) -> None:
                 result.errorMessage = "INVALID_SOLIDITY_ADDRESS"
                 del result.createdContractIDs[:]
                 raise Refused("INVALID_SOLIDITY_ADDRESS")
-            context.store.add_entity(
+            num = context.store.add_entity(
                 "account", EMPTY_KEY, now_ns=context.now_ns, address=address, memo="lazy-created account"
             )
+            context.created.append(num)
+            if len(context.created) > MAX_CHILDREN:
+                result.errorMessage = "MAX_CHILD_RECORDS_EXCEEDED"
+                del result.createdContractIDs[:]
+                raise Refused("MAX_CHILD_RECORDS_EXCEEDED")

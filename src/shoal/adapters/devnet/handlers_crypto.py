@@ -26,8 +26,6 @@ _MIN_RENEW_S, _MAX_RENEW_S = 2_592_000, 8_000_001
 def create_account(context: Context, payload: Any) -> None:
     """CryptoCreate; an alias of 20 bytes is an EVM address and its key must sign (HIP-583)."""
     store = context.store
-    if not payload.HasField("key"):
-        raise Refused("KEY_REQUIRED")
     alias = payload.alias
     hollow = is_empty(payload.key) and len(alias) == 20
     key = EMPTY_KEY if hollow else checked_key(payload.key)
@@ -107,11 +105,6 @@ def transfer(context: Context, payload: Any) -> None:
         raise Refused("NOT_SUPPORTED")
     if len(amounts) > MAX_TRANSFERS:
         raise Refused("TRANSFER_LIST_SIZE_LIMIT_EXCEEDED")
-    if sum(amount.amount for amount in amounts) != 0:
-        raise Refused("INVALID_ACCOUNT_AMOUNTS")
-    names = [amount.accountID.SerializeToString(deterministic=True) for amount in amounts]
-    if len(set(names)) != len(names):
-        raise Refused("ACCOUNT_REPEATED_IN_ACCOUNT_AMOUNTS")
     accounts = context.accounts
     for amount in sorted(amounts, key=lambda entry: int(entry.amount)):
         entity = find_account(context.store, amount.accountID)
@@ -149,4 +142,5 @@ def _first_paid(context: Context, amount: Any) -> Entity:
         num = store.add_entity("account", key, now_ns=now_ns, address=address, alias=alias, memo="auto-created account")
     entity = store.entity(num)
     assert entity is not None, "just inserted"
+    context.created.append(num)
     return entity

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +24,9 @@ from hiero_sdk_python.hapi.services import (
 )
 
 from shoal.adapters.devnet import fees
+from shoal.adapters.devnet.clock import SECOND_NS, Clock, Moment
 from shoal.adapters.devnet.context import (
     NODE,
-    SECOND_NS,
     Context,
     Refused,
     account_id,
@@ -33,17 +35,20 @@ from shoal.adapters.devnet.context import (
     timestamp,
     transaction_id,
 )
-from shoal.adapters.devnet.evm import FEE_COLLECTOR, MAX_GAS
+from shoal.adapters.devnet.evm import FEE_COLLECTOR
 from shoal.adapters.devnet.handlers import HANDLERS
 from shoal.adapters.devnet.keys import Signatures, is_empty
+from shoal.adapters.devnet.pure_checks import pure_check
 from shoal.adapters.devnet.state import Accounts
 from shoal.adapters.devnet.store import Entity, Store, long_zero
 
 TOTAL_SUPPLY_TINYBAR = 50_000_000_000 * 10**8
 OPERATOR = 2
 MAX_TRANSACTION_BYTES = 6144
-MIN_VALID_S, MAX_VALID_S = 15, 180
+MIN_VALID_S, MAX_VALID_S, VALID_BUFFER_S = 15, 180, 10
+"""A node refuses what would expire within the buffer: it could be too late when consensus is reached."""
 OK, SUCCESS, FAIL_INVALID = 0, 22, 5
+_SEED_DISTANCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +71,31 @@ class Ledger:
     """The one writer of the store. Everything is synchronous: a call returns when its outcome is committed.
 
     Args:
-        clock: the time in ns; consensus time never runs backwards, even if this does.
+        real: the machine's time in ns.
+        block_ns: the length of a block; see `Clock`.
     """
 
-    def __init__(self, store: Store, operator_key: bytes, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        store: Store,
+        operator_key: bytes,
+        real: Callable[[], int] = time.time_ns,
+        block_ns: int | None = None,
+    ) -> None:
         self.store = store
-        self._clock = clock
+        self.clock = Clock(store, real, block_ns)
         self._listeners: list[Callable[[], None]] = []
         if store.meta("genesis_ns") is None:
             self._genesis(operator_key)
-        last = store.one("select max(time_ns) from tx") or (None,)
-        self._seen_ns: int = last[0] or store.meta("genesis_ns") or 0
+        newest = store.all("select running_hash from tx order by time_ns desc limit ?", (_SEED_DISTANCE,))
+        hashes = [store.meta("running_hash") or b""]
+        while len(hashes) < _SEED_DISTANCE:  # before the first record; each other, so that no two seeds are alike
+            hashes.append(hashlib.sha384(hashes[-1]).digest())
+        hashes += [row[0] for row in newest[::-1]]
+        self._running_hashes: deque[bytes] = deque(hashes, _SEED_DISTANCE)
 
     def _genesis(self, operator_key: bytes) -> None:
-        now_ns = self._clock()
+        now_ns = self.clock.now_ns()
         key = basic.Key(ed25519=operator_key).SerializeToString()
         with self.store.transaction():
             for num in (OPERATOR, NODE, FEE_COLLECTOR):
@@ -88,15 +104,34 @@ class Ledger:
             accounts.set_balance(long_zero(OPERATOR), TOTAL_SUPPLY_TINYBAR)
             accounts.flush()
             self.store.set_meta("genesis_ns", now_ns)
+            self.store.set_meta("running_hash", secrets.token_bytes(48))
 
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call back after every commit."""
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call back after every commit, and after time was moved."""
         self._listeners.append(listener)
 
     def now_ns(self) -> int:
-        """The present: no transaction will ever get a consensus time at or before a time that this returned."""
-        self._seen_ns = max(self._seen_ns, self._clock())
-        return self._seen_ns
+        """Consensus time; see `Clock.now_ns`."""
+        return self.clock.now_ns()
+
+    def moment(self) -> Moment:
+        """Now, for a call that is only simulated."""
+        now_ns = self.now_ns()
+        return Moment(now_ns, self.clock.block_of(now_ns), self.seed)
+
+    def advance(self, by_ns: int) -> None:
+        """Move time forward; see `Clock.advance`."""
+        self.clock.advance(by_ns)
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    @property
+    def seed(self) -> bytes:
+        """What HIP-351 calls the n-3 running hash: over all records but the last two, 48 bytes."""
+        return self._running_hashes[0]
 
     def submit(self, transaction: Any) -> Any:
         """Check and execute a proto.Transaction; the proto.TransactionResponse says what the check found."""
@@ -139,11 +174,8 @@ class Ledger:
         if not fees.supported(kind):
             raise Refused("NOT_SUPPORTED")
         payload = getattr(body, kind)
+        pure_check(kind, payload)
         gas = payload.gas if kind in ("contractCall", "contractCreateInstance") else 0
-        if gas > MAX_GAS:
-            raise Refused("MAX_GAS_LIMIT_EXCEEDED")
-        if gas < 0:
-            raise Refused("CONTRACT_NEGATIVE_GAS")
         fee = fees.transaction_fee(kind, payload, signatures=len(signatures), size_bytes=transaction.ByteSize())
         worst = fee.total + gas * fees.GAS_PRICE_TINYBAR
         if body.transactionFee < worst:
@@ -171,10 +203,10 @@ class Ledger:
         start = identity.transactionValidStart
         if not (0 <= start.nanos < SECOND_NS and 0 <= start.seconds < 2**33):
             raise Refused("INVALID_TRANSACTION_START")
-        now_ns, start_ns = self.now_ns(), nanoseconds(start)
+        now_ns, start_ns = self.clock.real_ns(), nanoseconds(start)
         if start_ns > now_ns:
             raise Refused("INVALID_TRANSACTION_START")
-        if now_ns >= start_ns + valid_s * SECOND_NS:
+        if now_ns >= start_ns + (valid_s - VALID_BUFFER_S) * SECOND_NS:
             raise Refused("TRANSACTION_EXPIRED")
         if self.store.record(transaction_id(identity)) is not None:
             raise Refused("DUPLICATE_TRANSACTION")
@@ -183,18 +215,18 @@ class Ledger:
 
     def execute(self, checked: Checked) -> Any:
         """Execute and commit; returns the proto.TransactionRecord. What fails still pays."""
-        now_ns = max(self._clock(), self._seen_ns + 1)
+        now_ns = self.clock.next_ns()
         with self.store.transaction():
-            record = self._execute(checked, now_ns)
-        self._seen_ns = now_ns
-        for listener in self._listeners:
-            listener()
+            record, running_hashes = self._execute(checked, now_ns)
+        self._running_hashes.extend(running_hashes)
+        self._changed()
         return record
 
-    def _execute(self, checked: Checked, now_ns: int) -> Any:
+    def _execute(self, checked: Checked, now_ns: int) -> tuple[Any, list[bytes]]:
         record = _new_record(checked, now_ns)
         accounts = Accounts(self.store)
-        context = Context(self.store, accounts, checked.signatures, checked.payer, now_ns, record)
+        moment = Moment(now_ns, self.clock.block_of(now_ns), self.seed)
+        context = Context(self.store, accounts, checked.signatures, checked.payer, moment, record)
         payer = checked.payer.evm_address
         if checked.payer_key != checked.payer.key:
             self.store.update_entity(checked.payer.num, now_ns, key=checked.payer_key)
@@ -210,10 +242,10 @@ class Ledger:
             self.store.run("rollback to handler")
             record.receipt.status = refusal.code
             context.logs.clear()
+            context.created.clear()
         self.store.run("release handler")
         self._settle(checked, context, gas_tinybar)
-        self._write(checked, context)
-        return record
+        return record, self._write(checked, context)
 
     def _settle(self, checked: Checked, context: Context, gas_tinybar: int) -> None:
         """Refund unused gas, pay the node and the collector, and list who gained and lost what."""
@@ -238,31 +270,68 @@ class Ledger:
         for num, change in sorted(amounts.items()):
             record.transferList.accountAmounts.add(accountID=account_id(num), amount=change)
 
-    def _write(self, checked: Checked, context: Context) -> None:
-        """The transaction's rows, in the SQL transaction that is open."""
+    def _write(self, checked: Checked, context: Context) -> list[bytes]:
+        """The transaction's rows, in the SQL transaction that is open; returns the records' running hashes."""
         record, now_ns, store = context.record, context.now_ns, self.store
         context.accounts.flush()
-        store.run(
-            "insert into tx values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            now_ns,
-            checked.id,
-            checked.kind,
-            checked.payer.num,
-            record.receipt.status,
-            checked.hash,
-            record.SerializeToString(),
-            context.entity,
-            min(checked.body.transactionFee, 2**63 - 1),
-            checked.body.transactionValidDuration.seconds,
-            context.gas_used,
+        running_hashes = [self._running_hashes[-1]]
+        for nonce, num in enumerate(context.created, 1):
+            child = self._child_record(checked, num, nonce, now_ns - len(context.created) + nonce - 1)
+            self._write_record(checked, child, running_hashes, kind="cryptoCreateAccount", entity=num)
+        self._write_record(
+            checked, record, running_hashes, kind=checked.kind, entity=context.entity, gas_used=context.gas_used
         )
-        nums = {amount.accountID.accountNum for amount in record.transferList.accountAmounts}
-        for num in sorted(nums | {checked.payer.num}):
-            store.run("insert into tx_account values(?, ?)", num, now_ns)
         for index, (emitter, log) in enumerate(context.logs):
             topics = (*log.topics, None, None, None, None)[:4]
             values = (now_ns, index, emitter, log.address, log.bloom, *topics, log.data)
             store.run("insert into log values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *values)
+        return running_hashes[1:]
+
+    def _child_record(self, checked: Checked, num: int, nonce: int, time_ns: int) -> Any:
+        """The record of an account that came to life: before its parent's, under the same id with a nonce (HIP-583)."""
+        record = _new_record(checked, time_ns)
+        record.transactionHash = hashlib.sha384(checked.hash + nonce.to_bytes(4, "big")).digest()
+        record.transactionID.nonce = nonce
+        entity = self.store.entity(num)
+        assert entity is not None, "the handler created it"
+        record.memo, record.alias = entity.memo, entity.alias or b""
+        record.evm_address = entity.evm_address
+        record.receipt.status = SUCCESS
+        record.receipt.accountID.accountNum = num
+        return record
+
+    def _write_record(
+        self,
+        checked: Checked,
+        record: Any,
+        running_hashes: list[bytes],
+        *,
+        kind: str,
+        entity: int | None,
+        gas_used: int = 0,
+    ) -> None:
+        """One record, of the transaction or of a child; appends to the running hashes."""
+        raw, time_ns = record.SerializeToString(), nanoseconds(record.consensusTimestamp)
+        running_hashes.append(hashlib.sha384(running_hashes[-1] + hashlib.sha384(raw).digest()).digest())
+        self.store.run(
+            "insert into tx values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            time_ns,
+            checked.id,
+            record.transactionID.nonce,
+            kind,
+            checked.payer.num,
+            record.receipt.status,
+            record.transactionHash,
+            raw,
+            entity,
+            min(checked.body.transactionFee, 2**63 - 1),
+            checked.body.transactionValidDuration.seconds,
+            gas_used,
+            running_hashes[-1],
+        )
+        amounts = {entry.accountID.accountNum: entry.amount for entry in record.transferList.accountAmounts}
+        for num, amount in ({checked.payer.num: 0} | amounts).items():
+            self.store.run("insert into tx_account values(?, ?, ?)", num, time_ns, amount)
 
 
 def _payer_key(payer: Entity, signatures: Signatures) -> bytes:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 
 from shoal.adapters.devnet.store import Entity, Store
 
@@ -14,10 +17,13 @@ MAX_LIMIT = 100
 DEFAULT_LIMIT = 25
 SECOND_NS = 1_000_000_000
 _OPERATORS = {"eq": "=", "ne": "!=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_HOLDS = {"eq": eq, "ne": ne, "gt": gt, "gte": ge, "lt": lt, "lte": le}
 _TIMESTAMP = re.compile(r"(\d{1,10})(?:\.(\d{1,9}))?\Z", re.ASCII)
 _ENTITY = re.compile(r"(?:0\.0\.)?(\d{1,18})\Z", re.ASCII)
 _ADDRESS = re.compile(r"(?:0x)?([0-9a-fA-F]{40})\Z", re.ASCII)
+_HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{64}|[0-9a-fA-F]{96})\Z", re.ASCII)
 _MAX_PARAMS = 50
+_KEY_TYPES = {"ed25519": "ED25519", "ECDSA_secp256k1": "ECDSA_SECP256K1"}
 
 
 class BadRequest(Exception):
@@ -49,9 +55,27 @@ class Comparison:
     def is_upper(self) -> bool:
         return self.operator in ("lt", "lte")
 
+    def holds(self, value: int) -> bool:
+        return bool(_HOLDS[self.operator](value, self.value))
+
     def sql(self, column: str) -> tuple[str, int]:
         """A condition and its value; the column's name is ours."""
         return f"{column} {_OPERATORS[self.operator]} ?", self.value
+
+
+def hex_text(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+def key_json(raw: bytes) -> dict[str, str] | None:
+    """A key as the mirror node shows it: the public key in hex, or the protobuf for a tree."""
+    if not raw:
+        return None
+    key = basic.Key.FromString(raw)
+    which = key.WhichOneof("key")
+    if which in _KEY_TYPES:
+        return {"_type": _KEY_TYPES[which], "key": getattr(key, which).hex()}
+    return {"_type": "ProtobufEncoded", "key": raw.hex()}
 
 
 def timestamp_text(time_ns: int) -> str:
@@ -84,6 +108,12 @@ def parse_entity(text: str) -> int:
     if not match:
         raise ValueError(text)
     return int(match[1])
+
+
+def parse_hash(text: str) -> bytes | None:
+    """The first 32 bytes of a transaction's hash, given as 32 or 48 bytes in hex; None when it is not one."""
+    match = _HASH.match(text)
+    return bytes.fromhex(match[1])[:32] if match else None
 
 
 def find_entity(store: Store, text: str, name: str, *kinds: str) -> Entity:
@@ -186,11 +216,14 @@ def page(params: Params, rows: list[Any], limit: int, order: str, last: Mapping[
 
 
 def conditions(*parts: tuple[str, Any]) -> tuple[str, list[Any]]:
-    """SQL `where` text of all parts, and the values.
+    """SQL `where` text of all parts, and the values; a list is the values of a part with several.
 
     >>> conditions(("a > ?", 1), ("b = ?", 2))
     (' where a > ? and b = ?', [1, 2])
     """
     if not parts:
         return "", []
-    return " where " + " and ".join(sql for sql, _ in parts), [value for _, value in parts]
+    values: list[Any] = []
+    for _, value in parts:
+        values += value if isinstance(value, list) else [value]
+    return " where " + " and ".join(sql for sql, _ in parts), values

@@ -19,6 +19,8 @@ from shoal.adapters.devnet.mirror_params import (
     conditions,
     page,
     parse_entity,
+    parse_hash,
+    parse_number,
     parse_timestamp,
     timestamp_text,
 )
@@ -52,54 +54,78 @@ def transactions(ledger: Ledger, params: Params) -> dict[str, Any]:
     """/transactions: filtered by account.id, timestamp, result and transactiontype."""
     limit, order = params.limit(), params.choice("order", "desc", "asc")
     times = params.comparisons("timestamp", parse_timestamp)
-    account = params.text("account.id")
-    num = None
-    if account is not None:
-        try:
-            num = parse_entity(account.removeprefix("eq:"))
-        except ValueError:
-            raise BadRequest("Invalid parameter: account.id") from None
-    extra: list[tuple[str, Any]] = []
+    accounts = params.comparisons("account.id", parse_entity)
+    extra = of_type(params)
     if (result := params.choice("result", "", "success", "fail")) != "":
         extra.append((f"tx.status {'=' if result == 'success' else '!='} ?", SUCCESS))
-    if (name := params.text("transactiontype")) is not None:
-        if name.lower() not in _KINDS:
-            raise BadRequest("Invalid parameter: transactiontype")
-        extra.append(("kind = ?", _KINDS[name.lower()]))
-    entries = transactions_of(ledger, num, times, limit, order, extra)
+    if (direction := params.choice("type", "", "credit", "debit")) != "":
+        if not accounts:
+            raise BadRequest("Invalid parameter: type")
+        extra.append((f"tx_account.amount {'>' if direction == 'credit' else '<'} ?", 0))
+    entries = transactions_of(ledger, accounts, times, limit, order, extra)
     last = {}
     if entries:
         last = {"timestamp": ("gt:" if order == "asc" else "lt:") + entries[-1]["consensus_timestamp"]}
     return {"transactions": entries, "links": page(params, entries, limit, order, last)}
 
 
+def of_type(params: Params) -> list[tuple[str, Any]]:
+    """The SQL condition of `transactiontype`, which may be given several times."""
+    kinds = []
+    for name in params.texts("transactiontype"):
+        if name.lower() not in _KINDS:
+            raise BadRequest("Invalid parameter: transactiontype")
+        kinds.append(_KINDS[name.lower()])
+    return [(f"kind in (?{', ?' * (len(kinds) - 1)})", kinds)] if kinds else []
+
+
 def transactions_of(
     ledger: Ledger,
-    account: int | None,
+    accounts: Sequence[Comparison],
     times: Sequence[Comparison],
     limit: int,
     order: str,
     extra: Sequence[tuple[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """Those that an account paid for, gave or got in; all when it is None."""
+    """Those that an account paid for, gave or got in, for accounts that meet all comparisons; all without any."""
     source, column, parts = "tx", "tx.time_ns", list(extra)
-    if account is not None:
+    if accounts:
         source, column = "tx_account join tx using (time_ns)", "tx_account.time_ns"
-        parts.append(("tx_account.account = ?", account))
+        parts += [account.sql("tx_account.account") for account in accounts]
     where, values = conditions(*parts, *(c.sql(column) for c in times))
-    sql = f"select {_COLUMNS} from {source}{where} order by {column} {order} limit ?"  # noqa: S608
+    sql = f"select distinct {_COLUMNS} from {source}{where} order by {column} {order} limit ?"  # noqa: S608
     return [_transaction_json(row) for row in ledger.store.all(sql, (*values, limit))]
 
 
 def transaction(ledger: Ledger, params: Params, name: str) -> dict[str, Any]:
-    """/transactions/{id}."""
-    identity = parse_transaction_id(name)
-    if identity is None:
+    """/transactions/{id or hash}: with the children, or of one nonce; nothing is ever scheduled."""
+    identity, digest = parse_transaction_id(name), _parse_hash(name)
+    if identity is None and digest is None:
         raise BadRequest("Invalid parameter: transactionIdOrHash")
-    row = ledger.store.one(f"select {_COLUMNS} from tx where id = ?", identity)  # noqa: S608
-    if row is None:
+    parts: list[tuple[str, Any]] = [
+        ("id = ?", identity) if identity is not None else ("substr(hash, 1, 32) = ?", digest)
+    ]
+    if (nonce := params.text("nonce")) is not None:
+        try:
+            parts.append(("nonce = ?", parse_number(nonce)))
+        except ValueError:
+            raise BadRequest("Invalid parameter: nonce") from None
+    where, values = conditions(*parts)
+    rows = ledger.store.all(f"select {_COLUMNS} from tx{where} order by time_ns", values)  # noqa: S608
+    if not rows or params.choice("scheduled", "false", "true") == "true":
         raise NotFound
-    return {"transactions": [_transaction_json(row)]}
+    return {"transactions": [_transaction_json(row) for row in rows]}
+
+
+def _parse_hash(text: str) -> bytes | None:
+    """A hash in hex, or all 48 bytes of it in base64 as the mirror shows it (also for URLs)."""
+    if (digest := parse_hash(text)) is not None:
+        return digest
+    try:
+        raw = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except ValueError:
+        return None
+    return raw[:32] if len(raw) == 48 else None
 
 
 def _transaction_json(row: Any) -> dict[str, Any]:
@@ -118,7 +144,7 @@ def _transaction_json(row: Any) -> dict[str, Any]:
         "name": NAMES[kind],
         "nft_transfers": [],
         "node": f"0.0.{NODE}",
-        "nonce": 0,
+        "nonce": record.transactionID.nonce,
         "parent_consensus_timestamp": None,
         "result": status_name(status),
         "scheduled": False,

@@ -13,6 +13,7 @@ from shoal.adapters.devnet import fees
 from shoal.adapters.devnet.context import (
     NODE,
     Refused,
+    callable_address,
     find_account,
     find_contract,
     timestamp,
@@ -115,12 +116,20 @@ class Queries:
 
     def _receipt(self, asked: Any, out: Any, payer: Entity | None) -> None:
         out.receipt.CopyFrom(self._find(asked.transactionID, "RECEIPT_NOT_FOUND").receipt)
+        if asked.include_child_receipts:
+            out.child_transaction_receipts.extend(child.receipt for child in self._children(asked.transactionID))
 
     def _record(self, asked: Any, out: Any, payer: Entity | None) -> None:
         out.transactionRecord.CopyFrom(self._find(asked.transactionID, "RECORD_NOT_FOUND"))
+        if asked.include_child_records:
+            out.child_transaction_records.extend(self._children(asked.transactionID))
+
+    def _children(self, identity: Any) -> list[Any]:
+        raws = [] if identity.nonce else self._store.child_records(transaction_id(identity))
+        return [transaction_record_pb2.TransactionRecord.FromString(raw) for raw in raws]
 
     def _find(self, identity: Any, missing: str) -> Any:
-        raw = self._store.record(transaction_id(identity))
+        raw = self._store.record(transaction_id(identity), identity.nonce)
         if raw is None:
             raise Refused(missing)
         return transaction_record_pb2.TransactionRecord.FromString(raw)
@@ -224,20 +233,21 @@ class Queries:
         out.bytecode = Accounts(self._store).get_code(entity.evm_address)
 
     def _call_local(self, asked: Any, out: Any, payer: Entity | None) -> None:
-        contract = find_contract(self._store, asked.contractID)
-        if contract is None:
+        address = callable_address(self._store, asked.contractID)
+        if address is None:
             raise Refused("INVALID_CONTRACT_ID")
         sender = find_account(self._store, asked.sender_id) if asked.HasField("sender_id") else payer
         if sender is None:
             raise Refused("INVALID_ACCOUNT_ID")
         done = self.simulate(
             sender=sender.evm_address,
-            to=contract.evm_address,
+            to=address,
             data=asked.functionParameters,
             gas=asked.gas,
         )
         result = out.functionResult
-        result.contractID.contractNum = contract.num
+        contract = self._store.by_address(address)
+        result.contractID.contractNum = contract.num if contract else int.from_bytes(address, "big")
         result.gasUsed, result.gas = done.gas_used, asked.gas
         result.contractCallResult, result.errorMessage = done.output, done.error
         result.sender_id.accountNum = sender.num
@@ -253,8 +263,8 @@ class Queries:
             raise Refused("INSUFFICIENT_GAS")
         accounts = Accounts(self._store)
         accounts.set_balance(sender, max(value_tinybar, accounts.get_balance(sender)))
-        now_ns = self._ledger.now_ns()
         address = to or (b"\xff" * 20)
+        create_at = address if create else None
         return execute(
-            accounts, Call(sender, address, data, value_tinybar, gas, now_ns, create_at=address if create else None)
+            accounts, Call(sender, address, data, value_tinybar, gas, self._ledger.moment(), create_at=create_at)
         )

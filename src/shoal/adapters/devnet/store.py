@@ -14,7 +14,7 @@ from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 from shoal.errors import ProcessError
 
 FIRST_NUM = 1001
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 create table if not exists meta(key text primary key, value) without rowid;
 create table if not exists entity(
@@ -34,13 +34,16 @@ create table if not exists message(
   topic integer, sequence integer, time_ns integer not null, payer integer not null, data blob not null,
   running_hash blob not null, chunk blob, primary key(topic, sequence)) without rowid;
 create index if not exists message_time on message(topic, time_ns);
+create index if not exists message_at on message(time_ns);
 create table if not exists file(num integer primary key, contents blob not null);
 create table if not exists tx(
-  time_ns integer primary key, id text unique not null, kind text not null, payer integer not null,
+  time_ns integer primary key, id text not null, nonce integer not null, kind text not null, payer integer not null,
   status integer not null, hash blob not null, record blob not null, entity integer, max_fee integer not null,
-  valid_s integer not null, gas_used integer not null);
+  valid_s integer not null, gas_used integer not null, running_hash blob not null, unique(id, nonce));
 create index if not exists tx_hash on tx(substr(hash, 1, 32));
-create table if not exists tx_account(account integer, time_ns integer, primary key(account, time_ns)) without rowid;
+create index if not exists tx_contract on tx(entity, time_ns) where kind in ('contractCall', 'contractCreateInstance');
+create table if not exists tx_account(
+  account integer, time_ns integer, amount integer not null, primary key(account, time_ns)) without rowid;
 create table if not exists log(
   time_ns integer, idx integer, contract integer not null, address blob not null, bloom blob not null,
   topic0 blob, topic1 blob, topic2 blob, topic3 blob, data blob not null, primary key(time_ns, idx)) without rowid;
@@ -88,18 +91,19 @@ class Store:
     """
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.db = sqlite3.connect(directory / "ledger.sqlite", isolation_level=None, timeout=0)
         except (OSError, sqlite3.Error) as error:
-            raise _cannot_open(directory, str(error)) from error
+            raise cannot_open(directory, str(error)) from error
         try:
             self._prepare(directory)
         except sqlite3.Error as error:
             self.db.close()
             if "locked" in str(error):
                 raise _in_use(directory) from error
-            raise _cannot_open(directory, str(error)) from error
+            raise cannot_open(directory, str(error)) from error
         except ProcessError:
             self.db.close()
             raise
@@ -112,7 +116,7 @@ class Store:
         self.db.execute("commit")
         version = self.db.execute("pragma user_version").fetchone()[0]
         if version not in (0, _VERSION):
-            raise _cannot_open(directory, f"it has format {version}, this shoal knows {_VERSION}")
+            raise cannot_open(directory, f"it has format {version}, this shoal knows {_VERSION}")
         self.db.executescript(_SCHEMA)
         self.db.execute(f"pragma user_version = {_VERSION}")
 
@@ -204,10 +208,15 @@ class Store:
         row = self.one("select balance from evm_account where address = ?", address)
         return row[0] if row else 0
 
-    def record(self, transaction_id: str) -> bytes | None:
-        """The serialized TransactionRecord of a transaction, by its id `0.0.x-seconds-nanos`."""
-        row = self.one("select record from tx where id = ?", transaction_id)
+    def record(self, transaction_id: str, nonce: int = 0) -> bytes | None:
+        """The serialized TransactionRecord of a transaction `0.0.x-seconds-nanos`, or of one of its children."""
+        row = self.one("select record from tx where id = ? and nonce = ?", transaction_id, nonce)
         return row[0] if row else None
+
+    def child_records(self, transaction_id: str) -> list[bytes]:
+        """Those of what a transaction caused, in their order."""
+        sql = "select record from tx where id = ? and nonce > 0 order by nonce"
+        return [row[0] for row in self.all(sql, (transaction_id,))]
 
 
 def _entity(row: Sequence[Any]) -> Entity:
@@ -220,6 +229,7 @@ def _in_use(directory: Path) -> ProcessError:
     return ProcessError(f"another devnet is running in {directory}", code="SHOAL-P03", hint=hint)
 
 
-def _cannot_open(directory: Path, why: str) -> ProcessError:
+def cannot_open(directory: Path, why: str) -> ProcessError:
+    """SHOAL-P04: the file is there, and this shoal cannot go on with it."""
     hint = "choose another --dir; a devnet's ledger can be deleted, it holds play money only"
     return ProcessError(f"cannot open the ledger in {directory}: {why}", code="SHOAL-P04", hint=hint)

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import trio
-
+from shoal.adapters.hedera import deployment
 from shoal.adapters.hedera import transactions as tx
+from shoal.adapters.hedera.deployment import Deployment
+from shoal.adapters.hedera.journal import Journal
 from shoal.adapters.hedera.keys import key_of_account, new_key, parse_key
-from shoal.adapters.hedera.market import MarketAbi, TaskView, artefact
-from shoal.adapters.hedera.mirror import Mirror, between, parse_time
-from shoal.adapters.hedera.prices import Rate
+from shoal.adapters.hedera.market import MarketAbi, artefact
+from shoal.adapters.hedera.mirror import Mirror, parse_time
+from shoal.adapters.hedera.reader import LedgerReader, find_account, revert_data
 from shoal.adapters.hedera.sdk import Nodes
 from shoal.adapters.hedera.settings import LedgerSettings
 from shoal.adapters.hedera.submit import Failed, Landed, Submitter
-from shoal.adapters.hedera.topics import TopicReader
-from shoal.core import calls, limits
-from shoal.core.ids import Address, TaskId, address_text, entity_number, parse_address
+from shoal.core import calls, fees, limits
+from shoal.core.ids import Address, entity_number, parse_address
 from shoal.core.money import Tinybar, format_hbar
-from shoal.errors import CallReverted, ConfigError, LedgerError, LedgerUnreachable, UsageError
-from shoal.ports import AccountState, Liabilities, LoggedEvent, Message, Movement, Outcome
+from shoal.errors import CallReverted, LedgerError, LedgerUnreachable, UsageError
+from shoal.ports import Outcome, Store
 
 _CALL_GAS = 300_000
-"""More than twice what any call but `createTask` was measured to take (contracts/README.md); the rest is not charged
+"""Twice what any other call was measured to take (contracts/README.md), or more; the rest is not charged
 (HIP-1249). An estimate would not do: the vote that makes a quorum takes twice as much as the one before it."""
-_CREATE_TASK_GAS = 450_000
-_DEPLOY_GAS = 6_000_000
-_DEPLOY_TINYBAR = 1
-"""Proves to the constructor that `msg.value` counts tinybar."""
-_RATE_S = 600.0
+_LARGE_GAS = 1_200_000
+_LARGE = frozenset({"CreateTask", "ChallengeResult", "Appeal", "Draw", "DrawJury", "Resolve"})
+"""Calls that write a plan or a result, or that concern a whole jury."""
+_MARGIN = 3
+"""What a transaction may cost at most, as a multiple of what it should: the exchange rate moves within the hour, and a
+cap that is too low fails the call."""
+_MEMO_BYTES = 100
+UNBONDING_S = 7 * 24 * 3600
+VALIDATOR_STAKE_TINYBAR = 10_000_000_000
+"""100 HBAR."""
+
 _REVERTED = "CONTRACT_REVERT_EXECUTED"
 _NO_FUNDS = frozenset({"INSUFFICIENT_PAYER_BALANCE", "INSUFFICIENT_ACCOUNT_BALANCE"})
 
 
-class HederaLedger:
+class HederaLedger(LedgerReader):
     """Hedera, seen by one account. Use `open`.
 
     async with HederaLedger.open(settings) as ledger:
@@ -43,22 +50,31 @@ class HederaLedger:
     """
 
     def __init__(
-        self, settings: LedgerSettings, *, address: Address, key: Any, nodes: Nodes, mirror: Mirror, abi: MarketAbi
+        self,
+        settings: LedgerSettings,
+        *,
+        address: Address,
+        key: Any,
+        nodes: Nodes,
+        mirror: Mirror,
+        abi: MarketAbi,
+        store: Store | None,
     ) -> None:
-        self.account = settings.operator_id
-        self.address = address
-        self.contract = settings.contract_id or ""
-        self._key, self._mirror, self._abi = key, mirror, abi
-        self._submitter = Submitter(nodes, mirror, settings.operator_id, unsent_s=settings.timeout_s)
-        self._topics = TopicReader(mirror)
-        self._contract_address = ""
-        self._rate: Rate | None = None
-        self._rate_until_s = 0.0
+        super().__init__(settings, address=address, mirror=mirror, abi=abi)
+        self._key = key
+        self._journal = Journal(store, f"{settings.network}/{settings.operator_id}")
+        self._submitter = Submitter(
+            nodes, mirror, settings.operator_id, journal=self._journal, unsent_s=settings.timeout_s
+        )
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: LedgerSettings) -> AsyncIterator[HederaLedger]:
+    async def open(cls, settings: LedgerSettings, *, store: Store | None = None) -> AsyncIterator[HederaLedger]:
         """Connect as `settings.operator_id`, whose key is compared with the one that the network has.
+
+        Args:
+            store: remembers transactions that were sent and whose outcome is not known, so that not even a process
+                that was killed and started again sends a second one; None for a reader.
 
         Raises:
             ConfigError: SHOAL-C01, C02 a setting; SHOAL-C10, the account does not exist or the key is not its own.
@@ -66,24 +82,18 @@ class HederaLedger:
         """
         settings = settings.complete()
         async with Mirror.open(settings.mirror_rest, deadline_s=settings.timeout_s) as mirror:
-            account = await mirror.get(f"/accounts/{settings.operator_id}")
-            if account is None:
-                raise ConfigError(
-                    f"account {settings.operator_id} does not exist on {settings.network}",
-                    code="SHOAL-C10",
-                    hint="check operator_id and network",
-                )
+            account = await find_account(mirror, settings)
             key = key_of_account(settings.operator_key, account)
             address = parse_address(account["evm_address"])
             async with Nodes.open(settings, key) as nodes:
-                yield cls(settings, address=address, key=key, nodes=nodes, mirror=mirror, abi=MarketAbi())
+                abi = MarketAbi()
+                yield cls(settings, address=address, key=key, nodes=nodes, mirror=mirror, abi=abi, store=store)
 
     # ---------------------------------------------------------------- the port
 
     async def create_topic(self, memo: str) -> int:
         """A topic that nobody owns: no admin key, no submit key."""
-        landed = await self._send(tx.create_topic(memo), "topic")
-        return _entity(landed)
+        return _entity(await self._send_once(tx.create_topic(memo), "topic", f"topic/{memo}"))
 
     async def submit(self, topic: int, data: bytes) -> None:
         """One message; in several chunks where it is larger than 1,024 bytes."""
@@ -103,110 +113,118 @@ class HederaLedger:
         """Run a function of the contract, after a free simulation that catches most refusals before they cost a fee."""
         data = self._abi.encode(call)
         name = type(call).__name__
-        gas = _CREATE_TASK_GAS if isinstance(call, calls.CreateTask) else _CALL_GAS
+        # By its content: whoever asks for the same after a crash learns what became of it.
+        request = f"call/{self.contract}/{hashlib.sha256(value.to_bytes(16, 'big') + data).hexdigest()}"
+        async with self._journal.alone(request):
+            landed = await self._submitter.resume(request)
+            if landed is None:
+                landed = await self._call(name, data, value, request)
+            row = await self._mirror.consensus(landed.transaction)
+            if row is None:
+                raise LedgerUnreachable(
+                    f"{landed.transaction} has consensus, but the mirror node does not show it",
+                    hint="wait until the mirror node has caught up",
+                    money="the transaction happened",
+                )
+            self._submitter.forget(request)
+        fee = Tinybar(int(row["charged_tx_fee"]))
+        return Outcome(landed.transaction, parse_time(row["consensus_timestamp"]), fee)
+
+    async def _call(self, name: str, data: bytes, value: int, request: str) -> Landed:
+        gas = _LARGE_GAS if name in _LARGE else _CALL_GAS
         await self._simulate(name, data, gas, value)
         make = tx.call_contract(entity_number(self._need_contract()), data, gas, value)
-        cap = (await self._current_rate()).cap("call", gas)
         try:
-            landed = await self._submitter.run(make, cap_tinybar=cap)
+            return await self._submitter.run(make, cap_tinybar=await self._cap("call", gas), name=request)
         except Failed as error:
             if error.status == _REVERTED:
                 raise await self._reverted(name, error.transaction) from error
             raise _refused(error, name) from error
-        row = await self._mirror.consensus(landed.transaction)
-        if row is None:
-            raise LedgerUnreachable(
-                f"{landed.transaction} has consensus, but the mirror node does not show it",
-                hint="wait until the mirror node has caught up",
-                money="the transaction happened",
-            )
-        fee = Tinybar(int(row["charged_tx_fee"]))
-        return Outcome(landed.transaction, parse_time(row["consensus_timestamp"]), fee)
-
-    async def watermark(self) -> int:
-        return await self._mirror.watermark()
-
-    async def messages(self, topic: int, *, after_ns: int, until_ns: int) -> Sequence[Message]:
-        return await self._topics.read(topic, after_ns, until_ns)
-
-    async def events(self, *, after_ns: int, until_ns: int, task: TaskId | None = None) -> Sequence[LoggedEvent]:
-        if until_ns <= after_ns:
-            return []
-        path = f"/contracts/{self._need_contract()}/results/logs"
-        found = []
-        async for row in self._mirror.rows(path, "logs", between(after_ns, until_ns)):
-            topics = [bytes.fromhex(topic[2:]) for topic in row["topics"]]
-            event = self._abi.decode_event(topics, bytes.fromhex(row["data"][2:]))
-            if event is not None and (task is None or getattr(event, "task_id", None) == task):
-                time_ns = parse_time(row["timestamp"])
-                found.append(LoggedEvent(time_ns, int(row["index"]), event, str(row["transaction_hash"])))
-        return found
-
-    async def account_state(self, address: Address) -> AccountState:
-        return self._abi.account_state(await self._view("getAccount", address_text(address)))
-
-    async def balance(self, account: str | None = None) -> Tinybar:
-        row = await self._mirror.need(f"/accounts/{account or self.account}")
-        return Tinybar(int(row["balance"]["balance"]))
-
-    async def address_of(self, account: str) -> Address:
-        return parse_address((await self._mirror.need(f"/accounts/{account}"))["evm_address"])
-
-    async def liabilities(self) -> Liabilities:
-        return self._abi.liabilities(await self._view("liabilities"))
-
-    async def movements(self, *, after_ns: int, until_ns: int, account: str | None = None) -> Sequence[Movement]:
-        params = [*between(after_ns, until_ns), *([("account.id", account)] if account else [])]
-        return [_movement(row) async for row in self._mirror.rows("/transactions", "transactions", params)]
-
-    async def supply(self) -> Tinybar:
-        return Tinybar(int((await self._mirror.need("/network/supply"))["total_supply"]))
 
     # ---------------------------------------------------------------- beyond the port
 
-    async def deploy(self) -> str:
-        """Put the market contract on the ledger, from a file since it is larger than a transaction; its id."""
-        text = artefact()["bytecode"].encode()
-        parts = [text[start : start + tx.FILE_PART_BYTES] for start in range(0, len(text), tx.FILE_PART_BYTES)]
-        file = _entity(await self._send(tx.create_file(parts[0], [self._key.public_key()]), "file"))
-        for part in parts[1:]:
-            await self._send(tx.append_file(file, part), "file")
-        landed = await self._send(tx.create_contract(file, _DEPLOY_GAS, _DEPLOY_TINYBAR), "contract", gas=_DEPLOY_GAS)
-        return f"0.0.{_entity(landed)}"
+    async def deploy(
+        self,
+        request: str,
+        *,
+        unbonding_s: int = UNBONDING_S,
+        validator_stake_tinybar: int = VALIDATOR_STAKE_TINYBAR,
+    ) -> Deployment:
+        """Put the market contract on the ledger.
+
+        Args:
+            request: names the deployment. The same name again goes on with it, or tells what it gave: it never makes a
+                second contract.
+            unbonding_s: how long stake that is asked back takes.
+            validator_stake_tinybar: what each validator locks.
+        """
+
+        async def send(make: tx.Make, kind: str, step: str, *, gas: int = 0) -> Landed:
+            return await self._send(make, kind, gas=gas, name=f"deploy/{request}/{step}")
+
+        code = deployment.creation_code(artefact(), unbonding_s, validator_stake_tinybar)
+        return await deployment.deploy(artefact(), code, send=send, mirror=self._mirror, key=self._key)
 
     async def create_account(self, tinybar: int, key: str) -> str:
         """A new account, paid for and funded by this one; `key` as `new_key` gives it."""
         private = parse_key(key)
         # Only an account whose alias is its key's address has to agree.
         signers = [private] if private.is_ecdsa() else []
-        landed = await self._send(tx.create_account(tinybar, private), "account", signers=signers)
-        return f"0.0.{_entity(landed)}"
+        request = f"account/{private.public_key().to_bytes_raw().hex()}"
+        return f"0.0.{_entity(await self._send_once(tx.create_account(tinybar, private), 'account', request, signers))}"
 
     @staticmethod
     def new_key() -> str:
         """A new Ed25519 private key as text."""
         return new_key()
 
-    async def task(self, task: TaskId) -> TaskView:
-        """What the contract says of a task now."""
-        return self._abi.task(await self._view("getTask", task))
-
     # ---------------------------------------------------------------- inside
 
+    async def _send_once(self, make: tx.Make, kind: str, request: str, signers: Sequence[Any] = ()) -> Landed:
+        """As `_send`; the request is over when this returns, and the same again is another."""
+        async with self._journal.alone(request):
+            landed = await self._send(make, kind, signers=signers, name=request)
+            self._submitter.forget(request)
+        return landed
+
     async def _send(
-        self, make: tx.Make, kind: str, *, gas: int = 0, identity: Any = None, signers: Sequence[Any] = ()
+        self,
+        make: tx.Make,
+        kind: str,
+        *,
+        gas: int = 0,
+        identity: Any = None,
+        signers: Sequence[Any] = (),
+        name: str = "",
     ) -> Landed:
-        cap = (await self._current_rate()).cap(kind, gas)
+        cap = await self._cap(kind, gas)
         try:
-            return await self._submitter.run(make, cap_tinybar=cap, identity=identity, signers=signers)
+            return await self._submitter.run(make, cap_tinybar=cap, identity=identity, signers=signers, name=name)
         except Failed as error:
             raise _refused(error, kind) from error
+
+    async def _cap(self, kind: str, gas: int) -> int:
+        """What the network may charge for a transaction, in tinybar."""
+        match kind:
+            case "account":
+                full = fees.create_account()
+            case "topic":
+                full = fees.create_topic(_MEMO_BYTES)
+            case "message":
+                full = fees.message(limits.TOPIC_MESSAGE_BYTES)
+            case "file":
+                full = fees.file_part(tx.FILE_PART_BYTES)
+            case "contract":
+                full = fees.create_contract(gas)
+            case _:
+                full = fees.call(gas)
+        return _MARGIN * (await self.rate()).tinybar(full)
 
     async def _simulate(self, name: str, data: bytes, gas: int, value: int) -> None:
         status, body = await self._post_call(data, gas, value)
         if status == 200:
             return
-        reason, text = self._abi.decode_error(_revert_data(body))
+        reason, text = self._abi.decode_error(revert_data(body))
         if reason == "Unknown":
             return  # e.g. a mirror that is behind, or cannot simulate: the network itself will say
         raise CallReverted(f"{name}: {text}", reason=reason, money="nothing was spent")
@@ -221,76 +239,11 @@ class HederaLedger:
         spent = f"only Hedera's fee of {format_hbar(int(fee))} was spent"
         return CallReverted(f"{name}: {text}", reason=reason, money=spent)
 
-    async def _view(self, name: str, *arguments: Any) -> bytes:
-        data = self._abi.encode_view(name, *arguments)
-        status, body = await self._post_call(data, limits.CALL_GAS, 0)
-        if status != 200:
-            reason, text = self._abi.decode_error(_revert_data(body))
-            raise CallReverted(f"{name}: {text}", reason=reason)
-        return bytes.fromhex(str(body["result"])[2:])
-
-    async def _post_call(self, data: bytes, gas: int, value: int) -> tuple[int, dict[str, Any]]:
-        if not self._contract_address:
-            row = await self._mirror.get(f"/contracts/{self._need_contract()}")
-            if row is None:
-                raise ConfigError(
-                    f"there is no contract {self.contract} on this network",
-                    code="SHOAL-C12",
-                    hint="check contract_id and network",
-                )
-            self._contract_address = str(row["evm_address"])
-        body = {
-            "from": address_text(self.address),
-            "to": self._contract_address,
-            "data": "0x" + data.hex(),
-            "gas": gas,
-            "value": value,
-            "block": "latest",
-        }
-        return await self._mirror.post("/contracts/call", body)
-
-    async def _current_rate(self) -> Rate:
-        """The exchange rate. It is fixed for an hour at a time and moves little from one to the next."""
-        if self._rate is None or trio.current_time() > self._rate_until_s:
-            row = (await self._mirror.need("/network/exchangerate"))["current_rate"]
-            self._rate = Rate(int(row["cent_equivalent"]), int(row["hbar_equivalent"]))
-            self._rate_until_s = trio.current_time() + _RATE_S
-        return self._rate
-
-    def _need_contract(self) -> str:
-        if not self.contract:
-            raise ConfigError(
-                "the setting contract_id is missing", code="SHOAL-C01", hint="set CONTRACT_ID to the market's contract"
-            )
-        return self.contract
-
-
-def _movement(row: dict[str, Any]) -> Movement:
-    identity = str(row["transaction_id"])
-    return Movement(
-        time_ns=parse_time(row["consensus_timestamp"]),
-        transaction=identity,
-        name=str(row["name"]),
-        result=str(row["result"]),
-        transfers=tuple((str(part["account"]), int(part["amount"])) for part in row.get("transfers") or ()),
-        payer=identity.split("-")[0],
-        fee_tinybar=Tinybar(int(row["charged_tx_fee"])),
-    )
-
 
 def _entity(landed: Landed) -> int:
     if landed.entity is None:
         raise LedgerError(f"{landed.transaction} created nothing", code="SHOAL-L04")
     return landed.entity
-
-
-def _revert_data(body: dict[str, Any]) -> bytes:
-    """What a simulated call reverted with; empty where the mirror says nothing of it."""
-    for message in (body.get("_status") or {}).get("messages", ()):
-        data = str(message.get("data") or "")
-        if data.startswith("0x") and len(data) > 2:
-            return bytes.fromhex(data[2:])
-    return b""
 
 
 def _refused(error: Failed, what: str) -> LedgerError:

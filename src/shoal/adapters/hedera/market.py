@@ -88,7 +88,7 @@ def artefact() -> dict[str, Any]:
 class MarketAbi:
     """Checked against `core.calls` and `core.events` when it is made, so that no call is ever encoded by a wrong shape.
 
-    >>> MarketAbi().encode(calls.Unstake(Tinybar(5))).hex()[:8]
+    >>> MarketAbi().encode(calls.RequestUnstake(Tinybar(5))).hex()[:8]
     '2e17de78'
 
     Raises:
@@ -99,11 +99,12 @@ class MarketAbi:
         entries = artefact()["abi"] if abi is None else abi
         of = {kind: {e["name"]: _item(e) for e in entries if e["type"] == kind} for kind in _KINDS}
         self._functions, self._errors = of["function"], {e.selector: e for e in of["error"].values()}
-        changing = {e["name"] for e in entries if e["type"] == "function" and e["stateMutability"] not in _READING}
+        functions = [e for e in entries if e["type"] == "function" and e["name"] not in _OWNERS]
+        changing = {e["name"] for e in functions if e["stateMutability"] not in _READING}
         call_classes = {_lower(cls.__name__): cls for cls in typing.get_args(calls.Call)}
         event_classes = {cls.__name__: cls for cls in typing.get_args(events.Event)}
         _same_names("functions", set(call_classes), changing)
-        _same_names("events", set(event_classes), set(of["event"]))
+        _same_names("events", set(event_classes), set(of["event"]) - _OWNERS)
         for name, cls in call_classes.items():
             _check(name, cls, self._functions[name].inputs)
         for name, cls in event_classes.items():
@@ -178,8 +179,10 @@ class MarketAbi:
         return "Unknown", f"revert data {data[:68].hex()}" if data else "reverted without a reason"
 
     def account_state(self, data: bytes) -> AccountState:
-        registered, signing_key, recipient, stake, locked, balance = self.decode_view("getAccount", data)
-        return AccountState(registered, signing_key, recipient, Tinybar(stake), Tinybar(locked), Tinybar(balance))
+        signing_key, recipient, *amounts, unbond_at = self.decode_view("getAccount", data)[0]
+        stake, locked, balance, unbonding = map(Tinybar, amounts)
+        registered = any(signing_key)
+        return AccountState(registered, signing_key, recipient, stake, locked, balance, unbonding, unbond_at)
 
     def liabilities(self, data: bytes) -> Liabilities:
         return Liabilities(*self.decode_view("liabilities", data))
@@ -206,13 +209,26 @@ class MarketAbi:
 
 _KINDS = ("function", "event", "error")
 _READING = ("view", "pure")
+_OWNERS = frozenset(
+    {"pause", "unpause", "transferOwnership", "acceptOwnership", "renounceOwnership"}
+    | {"Paused", "Unpaused", "OwnershipTransferStarted", "OwnershipTransferred"}
+)
+"""What only the contract's owner calls, and what only concerns it."""
 _PYTHON_TYPES: dict[Any, tuple[str, ...]] = {
     int: ("uint",),
     bool: ("bool",),
     bytes: ("bytes32", "address"),
     tuple[bytes, ...]: ("bytes32[]",),
+    tuple[events.Member, ...]: ("tuple[]",),
     calls.Plan: ("tuple",),
+    calls.Result: ("tuple",),
 }
+_STRUCTS: dict[Any, type[Any]] = {
+    calls.Plan: calls.Plan,
+    calls.Result: calls.Result,
+    tuple[events.Member, ...]: events.Member,
+}
+"""Fields that are structs, or lists of structs, and their Python classes."""
 
 
 def _lower(name: str) -> str:
@@ -237,23 +253,27 @@ def _check(name: str, cls: type[Any], inputs: Sequence[Mapping[str, Any]]) -> No
         hint = getattr(hint, "__supertype__", hint)
         if not entry["type"].startswith(exact or _PYTHON_TYPES[hint]):
             raise _mismatch(f"{name}.{part.name} is {entry['type']} in Solidity")
-        if hint is calls.Plan:
-            _check(f"{name}.{part.name}", calls.Plan, entry["components"])
+        if struct := _STRUCTS.get(hint):
+            _check(f"{name}.{part.name}", struct, entry["components"])
 
 
 def _values(value: Any) -> tuple[Any, ...]:
     """The fields of a dataclass by position, structs as tuples; not `astuple`, which would copy proofs deeply."""
     parts = (getattr(value, part.name) for part in fields(value))
-    return tuple(_values(part) if isinstance(part, calls.Plan) else part for part in parts)
+    return tuple(_values(part) if isinstance(part, calls.Plan | calls.Result) else part for part in parts)
 
 
 def _build(cls: type[Any], inputs: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> Any:
+    hints = typing.get_type_hints(cls)
     made = []
-    for entry, value in zip(inputs, values, strict=True):
+    for part, entry, value in zip(fields(cls), inputs, values, strict=True):
+        struct = _STRUCTS.get(hints[part.name])
         if entry["type"] == "address":
             value = bytes.fromhex(value[2:])
-        elif entry["type"] == "tuple":
-            value = calls.Plan(*value)
+        elif entry["type"] == "tuple[]" and struct:
+            value = tuple(_build(struct, entry["components"], each) for each in value)
+        elif struct:
+            value = _build(struct, entry["components"], value)
         made.append(value)
     return cls(*made)
 

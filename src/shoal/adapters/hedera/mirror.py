@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,7 +106,7 @@ class Mirror:
         """Status and JSON of a POST that changes nothing."""
         return await self._request("POST", "/api/v1" + path, content=json.dumps(body).encode())
 
-    async def rows(self, path: str, name: str, params: Params) -> AsyncIterator[dict[str, Any]]:
+    async def rows(self, path: str, name: str, params: Params) -> AsyncGenerator[dict[str, Any], None]:
         """All rows of all pages; nothing when the mirror does not have the path."""
         target, wanted = "/api/v1" + path, list(params)
         for _ in range(_MAX_PAGES):
@@ -193,10 +193,14 @@ class Mirror:
 
 
 def _original(body: dict[str, Any] | None) -> dict[str, Any] | None:
-    for row in (body or {}).get("transactions", ()):
-        if row.get("nonce", 0) == 0 and not row.get("scheduled") and row.get("result") != "DUPLICATE_TRANSACTION":
-            return dict(row)
-    return None
+    """What an id did. A node that passes on what it should have refused leaves a failure beside the success."""
+    rows = [
+        row
+        for row in (body or {}).get("transactions", ())
+        if row.get("nonce", 0) == 0 and not row.get("scheduled") and row.get("result") != "DUPLICATE_TRANSACTION"
+    ]
+    rows.sort(key=lambda row: row.get("result") != "SUCCESS")
+    return dict(rows[0]) if rows else None
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:

@@ -21,17 +21,20 @@ T = TypeVar("T")
 _THREADS = 8
 _ATTEMPT_S = 10.0
 _NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", "no ready addresses")
-
-
-_NEVER_SENT_EITHER = ("unhealthy", "No node", "certificate")
+_HELD_OUT = "unhealthy"
+_NEVER_SENT_EITHER = (_HELD_OUT, "No node", "certificate")
 
 
 class Unanswered(Exception):
-    """A node gave no answer. `sent` is False only where the request has certainly not left this machine."""
+    """A node gave no answer.
 
-    def __init__(self, text: str, *, sent: bool) -> None:
+    `sent` is False only where the request has certainly not left this machine; `held_out` is True where the SDK did
+    not try, since it holds all nodes out that the request is for.
+    """
+
+    def __init__(self, text: str, *, sent: bool, held_out: bool = False) -> None:
         super().__init__(text)
-        self.sent = sent
+        self.sent, self.held_out = sent, held_out
 
 
 class Refused(Exception):
@@ -58,8 +61,8 @@ class _Lease:
 class Nodes:
     """Runs functions on an SDK client, one attempt each: the retries are ours, since only we may decide on them.
 
-    A client whose every node is held out as unhealthy is replaced. With one node that is so after a single dropped
-    connection, and would stay so for 16 s.
+    A client that holds out every node, or every node that a transaction was signed for, is replaced. With one node
+    that is so after a single dropped connection, and would stay so for 16 s.
     """
 
     def __init__(self, settings: LedgerSettings, key: Any) -> None:
@@ -90,7 +93,8 @@ class Nodes:
             return await trio.to_thread.run_sync(_classified, function, lease.client, limiter=self._limiter)
         except Unanswered as error:
             log.debug("consensus node: %s", error)
-            if lease is self._lease and not any(node.is_healthy() for node in lease.client.network.nodes):
+            healthy = any(node.is_healthy() for node in lease.client.network.nodes)
+            if lease is self._lease and (error.held_out or not healthy):
                 self._retire()
             raise
         finally:
@@ -141,7 +145,7 @@ def _classified(function: Callable[[Any], T], client: Any) -> T:
         # Raised before anything is sent: no node is healthy, or its certificate cannot be had. Anything else may have
         # been raised while an answer was read.
         sent = not any(text in str(error) for text in _NEVER_SENT_EITHER)
-        raise Unanswered(str(error), sent=sent) from error
+        raise Unanswered(str(error), sent=sent, held_out=_HELD_OUT in str(error)) from error
 
 
 def _unanswered(error: BaseException | None) -> Unanswered:

@@ -14,8 +14,10 @@ import trio
 from hiero_sdk_python.account.account_id import AccountId
 from hiero_sdk_python.hapi.services.timestamp_pb2 import Timestamp
 from hiero_sdk_python.query.transaction_get_receipt_query import TransactionGetReceiptQuery
+from hiero_sdk_python.transaction.transaction import Transaction
 from hiero_sdk_python.transaction.transaction_id import TransactionId
 
+from shoal.adapters.hedera.journal import Journal, Record
 from shoal.adapters.hedera.mirror import SECOND_NS, Mirror, time_text
 from shoal.adapters.hedera.sdk import Nodes, Refused, Unanswered
 from shoal.adapters.hedera.transactions import Make
@@ -27,8 +29,12 @@ log = logging.getLogger("shoal.ledger")
 VALID_S = 120
 _BACKDATE_NS, _JITTER_NS = 5 * SECOND_NS, 3 * SECOND_NS
 _NODES_PER_TRANSACTION = 5
-_FINAL_S = VALID_S + 40.0
-"""When even the mirror could not tell by then what became of a transaction that may have been sent."""
+_FINAL_S = 60.0
+"""When even the mirror could not tell this long after the end of a transaction that may have been sent."""
+_LAG_NS = 10 * SECOND_NS
+_DENIALS, _DENIAL_PAUSE_S = 3, 1.0
+"""A mirror may be several machines, of which the one that answers may be behind the one that was asked before. That a
+transaction never happened is believed when the mirror is this far past its end, and denies it this often."""
 _ASK_FOR_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _BURNT_TRIES = 5
@@ -53,6 +59,14 @@ class Failed(Exception):
     def __init__(self, status: str, transaction: str, *, at_consensus: bool) -> None:
         super().__init__(f"{transaction}: {status}")
         self.status, self.transaction, self.at_consensus = status, transaction, at_consensus
+
+
+class _NeverHappened(LedgerUnreachable):
+    """It was not sent, or its time is over without it: it will not happen any more."""
+
+
+class _Busy(LedgerError):
+    """The network refused to take it."""
 
 
 class _IdTaken(Exception):
@@ -94,19 +108,25 @@ class Submitter:
     before the very same signed bytes are sent again: the network executes an id once. A new id is taken only after the
     first has certainly failed. Where nobody answers, the outcome is awaited until the mirror has passed the end of the
     120 s in which the transaction is valid: then it has happened or never will.
+
+    What is sent under a name is in the journal before it leaves: a later process that asks for the same begins with
+    what became of it.
     """
 
-    def __init__(self, nodes: Nodes, mirror: Mirror, account: str, *, unsent_s: float) -> None:
+    def __init__(self, nodes: Nodes, mirror: Mirror, account: str, *, journal: Journal, unsent_s: float) -> None:
         self._nodes, self._mirror, self.ids = nodes, mirror, Ids(account)
-        self._unsent_s = unsent_s
+        self._journal, self._unsent_s = journal, unsent_s
 
-    async def run(self, make: Make, *, cap_tinybar: int, identity: Any = None, signers: Sequence[Any] = ()) -> Landed:
+    async def run(
+        self, make: Make, *, cap_tinybar: int, identity: Any = None, signers: Sequence[Any] = (), name: str = ""
+    ) -> Landed:
         """Send until it has consensus.
 
         Args:
             cap_tinybar: the fee that the network may charge at most, gas included.
             identity: the transaction id to begin with; one is drawn where it is None.
             signers: private keys that sign beside the operator.
+            name: of the request, where it must not happen twice even across restarts; kept until `forget`.
 
         Raises:
             Failed: it did not happen, for a reason that a repetition would not change.
@@ -114,11 +134,14 @@ class Submitter:
                 outcome could not be learnt.
             LedgerError: SHOAL-L05, the network stayed busy.
         """
+        earlier = await self.resume(name) if name else None
+        if earlier is not None:
+            return earlier
         status = "BUSY"
         for attempt in range(_BURNT_TRIES):
             (given,) = [identity] if identity is not None and attempt == 0 else self.ids.take()
             try:
-                return await self._once(make, given, cap_tinybar, signers)
+                return await self._once(make, given, cap_tinybar, signers, name)
             except _IdTaken:
                 log.info("transaction id %s is taken; another is drawn", mirror_id(given))
             except Failed as error:
@@ -128,7 +151,34 @@ class Submitter:
                 await trio.sleep(random.uniform(0.5, 1.0) * 2**attempt)  # noqa: S311 - spreads load
         raise _busy(status)
 
-    async def _once(self, make: Make, identity: Any, cap_tinybar: int, signers: Sequence[Any]) -> Landed:
+    async def resume(self, name: str) -> Landed | None:
+        """What became of the transaction that was sent under a name before; None if there is none, or it failed.
+
+        While it may still happen, its bytes are sent again.
+
+        Raises:
+            LedgerUnreachable: its outcome cannot be learnt now.
+        """
+        record = self._journal.get(name)
+        if record is None:
+            return None
+        if record.landed:
+            return Landed(record.transaction, record.entity)
+        log.warning("%s was under way when this node stopped; asking what became of it", record.transaction)
+        signed = await trio.to_thread.run_sync(Transaction.from_bytes, record.signed)
+        try:
+            return await self._finish(signed, signed.transaction_id, name, maybe_sent=True)
+        except Failed as error:
+            log.warning("it failed: %s", error)
+        except _NeverHappened:
+            log.warning("%s did not happen", record.transaction)
+        return None
+
+    def forget(self, name: str) -> None:
+        """The caller has taken note of what happened: the next request of this name is a new one."""
+        self._journal.drop(name)
+
+    async def _once(self, make: Make, identity: Any, cap_tinybar: int, signers: Sequence[Any], name: str) -> Landed:
         """One id to its end."""
 
         def prepare(client: Any) -> Any:
@@ -143,27 +193,49 @@ class Submitter:
             return made
 
         signed = await self._nodes.run(prepare)
-        return await _Sending(self._nodes, self._mirror, signed, identity, self._unsent_s).finish()
+        if name:
+            self._journal.put(name, Record(mirror_id(identity), signed.to_bytes()))
+        return await self._finish(signed, identity, name)
+
+    async def _finish(self, signed: Any, identity: Any, name: str, *, maybe_sent: bool = False) -> Landed:
+        """To the end of it; the journal keeps what is still open, and what has happened."""
+        sending = _Sending(self._nodes, self._mirror, signed, identity, self._unsent_s, maybe_sent=maybe_sent)
+        try:
+            landed = await sending.finish()
+        except (Failed, _Busy, _IdTaken, _NeverHappened):
+            if name:
+                self._journal.drop(name)
+            raise
+        if name:
+            self._journal.put(name, Record(landed.transaction, b"", landed=True, entity=landed.entity))
+        return landed
 
 
 class _Sending:
     """The life of one signed transaction."""
 
-    def __init__(self, nodes: Nodes, mirror: Mirror, signed: Any, identity: Any, unsent_s: float) -> None:
+    def __init__(
+        self, nodes: Nodes, mirror: Mirror, signed: Any, identity: Any, unsent_s: float, *, maybe_sent: bool
+    ) -> None:
         self._nodes, self._mirror, self._signed, self._id = nodes, mirror, signed, identity
         self._unsent_s = unsent_s
         self._name = mirror_id(identity)
         self._ends_ns = _start_ns(identity) + VALID_S * SECOND_NS
         self._begun_s = trio.current_time()
-        self._maybe_sent = False
+        # By this machine's clock, which may be wrong: the last word has the mirror's.
+        self._over_s = self._begun_s + max(0, self._ends_ns - time.time_ns()) / SECOND_NS
+        self._maybe_sent = maybe_sent
+        self._denials = 0
         self._problem = "no answer"
         self._refusal: Failed | None = None
 
     async def finish(self) -> Landed:
         pause_s, send_at_s = _FIRST_PAUSE_S, self._begun_s
+        if self._maybe_sent and (landed := await self._ask()):
+            return landed
         while True:
             now_s = trio.current_time()
-            if now_s >= send_at_s and self._refusal is None:
+            if now_s >= send_at_s and self._refusal is None and not (self._maybe_sent and now_s > self._over_s):
                 await self._send()
                 send_at_s = trio.current_time() + (_ASK_FOR_S if self._maybe_sent else 0)
             if self._maybe_sent:
@@ -224,31 +296,37 @@ class _Sending:
 
     async def _last_word(self) -> Landed | None:
         """None while it may still be learnt what happened; raises once nothing happened, or nobody can tell."""
-        elapsed_s = trio.current_time() - self._begun_s
+        now_s = trio.current_time()
         if not self._maybe_sent:
-            if elapsed_s > self._unsent_s:
+            if now_s - self._begun_s > self._unsent_s:
                 if self._problem in _BUSY:
                     raise _busy(self._problem)
-                raise _unreachable(self._problem, "nothing was sent")
+                raise _NeverHappened(**_unreachable(self._problem, "nothing was sent"))
             return None
-        if elapsed_s <= VALID_S:
+        if now_s <= self._over_s:
             return None
         try:
-            passed = await self._mirror.watermark() > self._ends_ns
+            passed = await self._mirror.watermark() > self._ends_ns + _LAG_NS
         except LedgerUnreachable as error:
             self._problem, passed = error.message, False
         if passed:
             # Asked after the watermark: the mirror has all that could have happened by now.
             if landed := await self._ask_mirror():
                 return landed
-            raise self._refusal or _unreachable(self._problem, "the transaction did not happen and never will")
-        if elapsed_s > _FINAL_S:
-            raise _unreachable(self._problem, f"whether {self._name} happened is not known: look it up before a retry")
+            self._denials += 1
+            if self._denials < _DENIALS:
+                await trio.sleep(_DENIAL_PAUSE_S)
+                return None
+            never = "the transaction did not happen and never will"
+            raise self._refusal or _NeverHappened(**_unreachable(self._problem, never))
+        if now_s > self._over_s + _FINAL_S:
+            unknown = f"whether {self._name} happened is not known: the same command asks for it before anything else"
+            raise LedgerUnreachable(**_unreachable(self._problem, unknown))
         return None
 
 
-def _busy(status: str) -> LedgerError:
-    return LedgerError(
+def _busy(status: str) -> _Busy:
+    return _Busy(
         f"the network is too busy: {status}",
         code="SHOAL-L05",
         hint="try again in a minute",
@@ -256,12 +334,12 @@ def _busy(status: str) -> LedgerError:
     )
 
 
-def _unreachable(problem: str, money: str) -> LedgerUnreachable:
-    return LedgerUnreachable(
-        f"no consensus node answers: {problem}",
-        hint="check the network connection and the settings network and ledger_node",
-        money=money,
-    )
+def _unreachable(problem: str, money: str) -> dict[str, str]:
+    return {
+        "message": f"no consensus node answers: {problem}",
+        "hint": "check the network connection and the settings network and ledger_node",
+        "money": money,
+    }
 
 
 def _landed(name: str, receipt: Any) -> Landed:

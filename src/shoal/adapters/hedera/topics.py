@@ -7,11 +7,13 @@ import binascii
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from shoal.adapters.hedera.mirror import SECOND_NS, Mirror, between, parse_time
 from shoal.core import limits
+from shoal.errors import LedgerUnreachable
 from shoal.ports import Message
 
 log = logging.getLogger("shoal.ledger")
@@ -111,20 +113,37 @@ class TopicReader:
         self._states: OrderedDict[int, tuple[int, Reassembly]] = OrderedDict()
 
     async def read(self, topic: int, after_ns: int, until_ns: int) -> list[Message]:
-        """Whole messages with after < time <= until, where a message's time is that of its last chunk."""
+        """Whole messages with after < time <= until, where a message's time is that of its last chunk.
+
+        Raises:
+            LedgerUnreachable: the mirror left something out: a topic's messages are numbered without gaps. Pages that
+                several machines answer, of which one is behind, may look like that.
+        """
         if until_ns <= after_ns:
             return []
-        # Taken out while reading: a read that fails half way leaves no state that has seen half of the rows.
-        read_until_ns, reassembly = self._states.pop(topic, (-1, Reassembly()))
-        from_ns = after_ns
-        if read_until_ns != after_ns:
-            reassembly, from_ns = Reassembly(), max(0, after_ns - CHUNK_WINDOW_NS)
+        from_ns, reassembly = max(0, after_ns - CHUNK_WINDOW_NS), Reassembly()
+        if topic in self._states and self._states[topic][0] == after_ns:
+            # Taken out while reading: a read that fails half way leaves no state that has seen half of the rows.
+            from_ns, reassembly = self._states.pop(topic)
         found = []
-        async for row in self._mirror.rows(f"/topics/0.0.{topic}/messages", "messages", between(from_ns, until_ns)):
-            message = reassembly.feed(row)
-            if message is not None and message.time_ns > after_ns:
-                found.append(message)
-        self._states[topic] = (until_ns, reassembly)
+        last = None
+        rows = self._mirror.rows(f"/topics/0.0.{topic}/messages", "messages", between(from_ns, until_ns))
+        async with aclosing(rows):
+            async for row in rows:
+                number = int(row["sequence_number"])
+                if (last is not None and number <= last) or parse_time(row["consensus_timestamp"]) > until_ns:
+                    continue  # shown again, or never asked for
+                if last is not None and number != last + 1:
+                    raise LedgerUnreachable(
+                        f"the mirror node left messages {last + 1} to {number - 1} of topic 0.0.{topic} out",
+                        hint="it is asked again; if this stays, use another mirror node",
+                    )
+                last = number
+                message = reassembly.feed(row)
+                if message is not None and message.time_ns > after_ns:
+                    found.append(message)
+        if topic not in self._states or self._states[topic][0] < until_ns:
+            self._states[topic] = (until_ns, reassembly)
         if len(self._states) > _TOPICS:
             self._states.popitem(last=False)
         return found

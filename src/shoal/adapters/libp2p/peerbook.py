@@ -70,7 +70,10 @@ class PeerBook:
         known = self._entry(peer_id)
         if known is None:
             return
-        known.addresses = valid_addresses(addresses, seen_ip)
+        found = valid_addresses(addresses, seen_ip)
+        if found != known.addresses and not set(found) <= set(known.hinted):
+            known.failures = 0  # those were of places where it is no more
+        known.addresses = found
         known.roles = _valid_roles(roles)
         known.hinted, known.spoke = (), True
 

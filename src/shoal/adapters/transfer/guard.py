@@ -68,7 +68,8 @@ class PublicOnly(httpcore.AsyncNetworkBackend):
             raise StorageError(
                 f"{host} is an address inside a private network, where no task's data can lie",
                 code="SHOAL-S08",
-                hint="if you run the task: use a store that trainers can reach from the internet",
+                hint="if you run the task: use a store that trainers can reach from the internet; where your whole "
+                "market is on one local network, let every node set private_urls",
             )
         each_s = None if timeout is None else max(timeout / len(addresses), _LEAST_CONNECT_S)
         for address in addresses[:-1]:

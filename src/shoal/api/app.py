@@ -1,0 +1,129 @@
+"""The HTTP applications of a node: the resource API, and the door for commands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+
+from shoal.api import problems, routes_network, routes_tasks
+from shoal.api.guard import Buckets, Guard, Rules, SecurityHeaders
+from shoal.api.idempotency import Idempotency
+from shoal.api.routes_tasks import TOKEN, IdempotencyKey
+from shoal.api.service import Service
+from shoal.api.token import Token
+from shoal.core.limits import MIB
+from shoal.errors import ShoalError
+from shoal.settings import Settings
+from shoal.shell.commands import Shell
+
+_CORS_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+_EXPOSED = ("ETag", "Idempotent-Replayed", "Location", "Repr-Digest", "Retry-After")
+
+
+def resource_app(service: Service, token: Token, *, peer_id_of: Callable[[bytes], str]) -> FastAPI:
+    """`/api/v1`, `/healthz` and `/readyz`.
+
+    Args:
+        peer_id_of: the peer id that belongs to a signing key.
+    """
+    settings = service.desk.settings
+    app = _app("shoal", __doc__ or "", docs="/api/v1")
+    app.include_router(routes_tasks.router(service))
+    app.include_router(routes_network.router(service, peer_id_of))
+    app.include_router(routes_network.health(service))
+    _wrap(app, service, _rules(settings, token))
+    return app
+
+
+class Line(BaseModel):
+    """A command and its arguments."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cmd: str = Field(min_length=1, max_length=64)
+    args: list[Annotated[str, Field(max_length=64 * 1024)]] = Field(default_factory=list, max_length=64)
+
+
+def command_app(service: Service, shell: Shell, token: Token) -> FastAPI:
+    """`POST /command` and `GET /status`: everything there needs the token."""
+    app = _app("shoal commands", "One command a request, as the interactive shell takes them.", docs="")
+
+    @app.post("/command", openapi_extra=TOKEN, tags=["commands"])
+    async def command(line: Annotated[Line, Body()], idempotency_key: IdempotencyKey = None) -> JSONResponse:
+        return await _run(shell, line.cmd, line.args)
+
+    @app.get("/status", openapi_extra=TOKEN, tags=["commands"])
+    async def status() -> JSONResponse:
+        return await _run(shell, "status", [])
+
+    _wrap(app, service, _rules(service.desk.settings, token, private=lambda path: True))
+    return app
+
+
+async def _run(shell: Shell, name: str, arguments: list[str]) -> JSONResponse:
+    try:
+        return JSONResponse({"status": "ok", **await shell.run(name, arguments)})
+    except ShoalError as error:
+        return problems.respond(error)
+
+
+def _app(title: str, description: str, *, docs: str) -> FastAPI:
+    app = FastAPI(
+        title=title,
+        description=description,
+        version=version("shoal"),
+        openapi_url=f"{docs}/openapi.json",
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.add_exception_handler(RequestValidationError, problems.on_invalid)
+    app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(ShoalError, problems.on_error)
+    app.add_exception_handler(Exception, problems.on_error)
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["token"] = {"type": "http", "scheme": "bearer", "description": "the file api-token of the node"}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _rules(settings: Settings, token: Token, *, private: Callable[[str], bool] = routes_tasks.is_private) -> Rules:
+    return Rules(
+        token=token,
+        hosts=frozenset(name.lower() for name in settings.api_hosts),
+        requests_per_minute=settings.api_requests_per_minute,
+        upload_bytes=settings.api_upload_mib * MIB,
+        uploads=frozenset({routes_tasks.UPLOADS}),
+        private=private,
+    )
+
+
+def _wrap(app: FastAPI, service: Service, rules: Rules) -> None:
+    """The last that is added is the first that a request meets."""
+    app.add_middleware(Idempotency, store=service.desk.store)
+    app.add_middleware(Guard, rules=rules, buckets=Buckets(rules.requests_per_minute))
+    if service.desk.settings.api_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(service.desk.settings.api_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=list(_CORS_HEADERS),
+            expose_headers=list(_EXPOSED),
+        )
+    app.add_middleware(SecurityHeaders)
+
+
+__all__ = ["command_app", "resource_app"]

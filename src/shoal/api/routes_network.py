@@ -1,0 +1,110 @@
+"""What is around a node: peers, trainers with their stakes, movements of money, and whether it is well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Annotated
+
+import trio
+from fastapi import APIRouter, Query
+from starlette.responses import JSONResponse
+
+from shoal.api import models as m
+from shoal.api import pages, views
+from shoal.api.problems import documented
+from shoal.api.routes_tasks import Cursor, Limit
+from shoal.api.service import Service
+from shoal.core.events import Registered
+from shoal.errors import ShoalError
+from shoal.ports import Peer
+
+READY_S = 5.0
+"""How long a ledger may take to answer before the node says that it is not ready."""
+
+Account = Annotated[str | None, Query(pattern=r"^0\.0\.[0-9]{1,18}$", description="only this account's")]
+
+
+def router(service: Service, peer_id_of: Callable[[bytes], str]) -> APIRouter:
+    """All routes of the market around a node."""
+    routes, desk = APIRouter(prefix="/api/v1"), service.desk
+
+    @routes.get("/peers", tags=["network"])
+    async def list_peers() -> m.PeerList:
+        """Peers that introduced themselves; roles are their own claim."""
+        return m.PeerList(items=[_peer(each) for each in desk.network.peers()])
+
+    @routes.get("/mesh", tags=["network"])
+    async def get_mesh() -> m.MeshRecord:
+        """This node in the network, in one record."""
+        peers = desk.network.peers()
+        connected = [peer for peer in peers if peer.connected]
+        return m.MeshRecord(
+            peer_id=desk.network.peer_id,
+            addresses=desk.network.addresses(),
+            connected=len(connected),
+            known=len(peers),
+            roles=dict(Counter(role for peer in connected for role in peer.roles)),
+        )
+
+    @routes.get("/trainers", responses=documented(422, 502, 503), tags=["network"])
+    async def list_trainers(cursor: Cursor = None, limit: Limit = pages.LIMIT) -> m.TrainerPage:
+        """Who has registered, the first first, with what the contract holds of each."""
+        registered = await service.market.registered()
+        page, after = pages.cut(registered, lambda each: (each.time_ns, each.index), cursor=cursor, limit=limit)
+        seen = {peer.peer_id for peer in desk.network.peers() if peer.connected}
+        rows = []
+        for logged in page:
+            assert isinstance(logged.event, Registered), "only these are kept"
+            account = await desk.ledger.account_state(logged.event.account)
+            peer_id = peer_id_of(account.signing_key)
+            rows.append(views.trainer(logged, account, peer_id, connected=peer_id in seen))
+        return m.TrainerPage(items=rows, next=after)
+
+    @routes.get("/ledger/movements", responses=documented(422, 502, 503), tags=["ledger"])
+    async def list_movements(
+        account: Account = None, cursor: Cursor = None, limit: Limit = pages.LIMIT
+    ) -> m.MovementPage:
+        """Transactions that moved money, the oldest first: this account's, or another's."""
+        ledger = desk.ledger
+        after = pages.position_of(cursor)[0] if cursor is not None else 0
+        rows = await ledger.movements(
+            after_ns=after, until_ns=await ledger.watermark(), account=account or ledger.account
+        )
+        page, following = pages.cut(rows, lambda each: (each.time_ns, 0), cursor=cursor, limit=limit)
+        return m.MovementPage(items=[views.movement(each) for each in page], next=following)
+
+    return routes
+
+
+def health(service: Service) -> APIRouter:
+    """For whoever keeps the process running."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/healthz")
+    async def get_health() -> m.Health:
+        """The process answers."""
+        return m.Health(status="ok")
+
+    @routes.get("/readyz", responses={503: {"model": m.Readiness}})
+    async def get_readiness() -> JSONResponse:
+        """The ledger answers, and the tasks of before are driven again."""
+        ledger = False
+        with trio.move_on_after(READY_S):
+            try:
+                await service.desk.ledger.watermark()
+                ledger = True
+            except ShoalError:
+                pass
+        checks = {"ledger": ledger, "tasks": service.resumed.is_set()}
+        ready = all(checks.values())
+        body = m.Readiness(status="ok" if ready else "not ready", checks=checks)
+        return JSONResponse(body.model_dump(), 200 if ready else 503)
+
+    return routes
+
+
+def _peer(peer: Peer) -> m.PeerRecord:
+    return m.PeerRecord(
+        peer_id=peer.peer_id, addresses=list(peer.addresses), roles=list(peer.roles), connected=peer.connected
+    )

@@ -1,0 +1,42 @@
+"""What a trainer asks for a work unit: its time, and what the ledger charges it for taking part."""
+
+from __future__ import annotations
+
+import math
+
+from shoal.core import costs, fees
+from shoal.core.fees import Rate
+from shoal.core.money import TINYBAR_PER_HBAR, Tinybar
+
+_CALLS = ("accept", "ready", "confirmResult", "claim", "withdraw")
+"""Made once by each trainer of a task."""
+
+
+def fees_per_unit(*, rounds: int, chunks: int, confirm_every: int, rate: Rate) -> Tinybar:
+    """Hedera's fees of one trainer in a task that goes well, spread over its work units and rounded up.
+
+    >>> fees_per_unit(rounds=10, chunks=1, confirm_every=3, rate=Rate(cents=12, hbars=1)) / TINYBAR_PER_HBAR
+    0.06770672
+
+    Args:
+        chunks: that it holds.
+        confirm_every: rounds between two checkpoints that it votes for.
+    """
+    once = sum(fees.call(fees.GAS[name]) for name in _CALLS) + fees.message(costs.BID_BYTES)
+    votes = rounds // confirm_every * fees.call(fees.GAS["confirmCheckpoint"])
+    units = rounds * chunks
+    return Tinybar(-(-rate.tinybar(once + votes + units * fees.message(costs.UPDATE_BYTES)) // units))
+
+
+def asked(*, unit_s: float, hbar_per_hour: float, min_unit: int, fees: int) -> Tinybar:
+    """The price of a work unit, in tinybar.
+
+    >>> asked(unit_s=3.6, hbar_per_hour=1.0, min_unit=1_000, fees=500)
+    100500
+
+    Args:
+        unit_s: measured seconds of one chunk in one round.
+        min_unit: asked for the work at least, however short it is.
+        fees: of the ledger, for each work unit.
+    """
+    return Tinybar(max(min_unit, math.ceil(hbar_per_hour * TINYBAR_PER_HBAR * unit_s / 3600), 1) + fees)

@@ -1,0 +1,1 @@
+"""Commands of a node that people and programs share, whatever carries them."""
