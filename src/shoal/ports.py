@@ -114,6 +114,10 @@ class LedgerView(Protocol):
         """All whole messages with after_ns < time <= until_ns, in order."""
         ...
 
+    async def is_unowned(self, topic: int) -> bool:
+        """Whether nobody can close a topic, or say who may write to it and for what fee."""
+        ...
+
     async def events(self, *, after_ns: int, until_ns: int, task: TaskId | None = None) -> Sequence[LoggedEvent]:
         """All events of the market contract with after_ns < time <= until_ns, in order; one task's if given."""
         ...

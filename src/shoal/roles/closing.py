@@ -26,11 +26,16 @@ async def call(tasklog: TaskLog, ledger: Ledger, what: calls.Call) -> None:
 
 
 async def close(tasklog: TaskLog, ledger: Ledger) -> None:
-    """Until the task is over and nothing is owed to this account."""
+    """Until the task is over and nothing is owed to this account.
+
+    Where a quorum confirmed credits that do not follow from the log, a trainer cannot prove a claim: its stake comes
+    back only after the time for claims, so that is waited for.
+    """
     while True:
         change, state = tasklog.change, tasklog.log
         due = duties.payments(state, ledger.address)
-        if state.phase.over and not due:
+        waits = state.seat_of(ledger.address) is not None and ledger.address not in state.claims
+        if state.phase.over and not due and not waits:
             break
         if due:
             await call(tasklog, ledger, due[0])

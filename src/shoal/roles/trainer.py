@@ -45,6 +45,8 @@ DOCUMENT_PAUSE_S = 0.3
 HASTE = 3.0
 """A round has to leave this many times the measured training time of the chunks that are bid for."""
 MIN_AGGREGATE_TIMEOUT_S = 5
+MAX_LOCK_S = 2 * limits.TASK_LIFE_S
+"""From a task's creation to the end of its last dispute: longer than that no stake is lent to a stranger's plan."""
 SLOT_SLACK_BYTES = limits.MIB
 ANNOUNCEMENT_PAUSE_S = 0.2
 ACCEPT_PATIENCE_S = 5.0
@@ -261,6 +263,10 @@ class Trainer:
         if reason := unacceptable(tasklog.log, self._offer, account.free_stake_tinybar):
             log.info("task %s: no bid: %s", short(tasklog.place.task), reason)
             return None
+        if not await self._ledger.is_unowned(tasklog.log.topic):
+            # Its owner could shut others out in the middle of the work, and leave what they delivered out of the log.
+            log.warning("task %s: no bid: somebody owns its topic", short(tasklog.place.task))
+            return None
         engine = await sandbox.enter_async_context(self._engine(tasklog, directory))
         bid = await self._bid(tasklog, engine)
         if bid is not None:
@@ -440,6 +446,8 @@ def unacceptable(log: State, offer: Offer, free_stake_tinybar: int) -> str:
     rules, slot, initial = manifest.rules, manifest.slot_bytes, manifest.initial_blob.size_bytes
     if free_stake_tinybar < plan.stake_per_seat:
         return "not enough free stake for a seat"
+    if plan.end_by + plan.window + 2 * plan.dispute_time > log.created_ns // SECOND_NS + MAX_LOCK_S:
+        return "the stake could be locked for too long"
     if plan.no_show_penalty > offer.max_penalty_tinybar:
         return f"a no-show costs {format_hbar(plan.no_show_penalty)}"
     if rules.aggregate_timeout_s < MIN_AGGREGATE_TIMEOUT_S:

@@ -29,6 +29,7 @@ class FakeMirror:
         self.messages = [_message(number) for number in range(1, 26)]
         self.logs = [_log(number) for number in range(25)]
         self.page = 4
+        self.zipped = False
         self.fault: Callable[[int, str, Query], tuple[int, Any] | None] = lambda count, path, query: None
         self.asked: list[str] = []
         outer = self
@@ -42,6 +43,8 @@ class FakeMirror:
                 raw = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(raw)))
+                if outer.zipped:
+                    self.send_header("content-encoding", "gzip")
                 self.end_headers()
                 self.wfile.write(raw)
 
@@ -200,3 +203,72 @@ async def test_the_newest_seconds_are_left_to_settle(mirror: FakeMirror) -> None
         given = LedgerSettings(network, mirror_rest=mirror.url)  # type: ignore[arg-type]
         async with LedgerReader.open_reader(given) as ledger:
             assert await ledger.watermark() == START - margin * SECOND_NS
+
+
+DEEP = b"[" * 200_000
+NOT_GZIP = b"\x1f\x8b nonsense"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"blocks": [{}]}, {"blocks": 5}, {"blocks": [{"timestamp": {"to": "soon"}}]}, DEEP]
+)
+async def test_an_answer_of_another_shape_is_no_answer(mirror: FakeMirror, body: Any) -> None:
+    mirror.fault = lambda count, path, query: (200, body)
+    async with LedgerReader.open_reader(settings(mirror)) as ledger:
+        for read in (ledger.watermark, ledger.rate, ledger.supply, ledger.liabilities):
+            with pytest.raises(LedgerUnreachable):
+                await read()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_an_answer_that_cannot_be_unpacked_is_asked_for_again(mirror: FakeMirror) -> None:
+    mirror.zipped = True  # httpx leaves a generator of its own unclosed then, and is warned for it
+    mirror.fault = lambda count, path, query: (200, NOT_GZIP)
+    async with LedgerReader.open_reader(settings(mirror)) as ledger:
+        with pytest.raises(LedgerUnreachable):
+            await ledger.watermark()
+    assert len(mirror.asked) > 1
+
+
+async def test_a_tail_that_was_left_out_is_missed_when_the_next_window_opens(mirror: FakeMirror) -> None:
+    """Messages 9 and 10 lie at the end of the first window, and a machine that is behind does not show them."""
+    hidden = True
+
+    def behind(count: int, path: str, query: Query) -> tuple[int, Any] | None:
+        if not hidden:
+            return None
+        rows, mirror.messages = mirror.messages, [r for r in mirror.messages if r["sequence_number"] not in (9, 10)]
+        try:
+            return mirror.answer(path, query)
+        finally:
+            mirror.messages = rows
+
+    def window(after: int, until: int) -> dict[str, int]:
+        return {"after_ns": START + after * SECOND_NS, "until_ns": START + until * SECOND_NS}
+
+    mirror.fault = behind
+    async with LedgerReader.open_reader(settings(mirror)) as ledger:
+        assert len(await ledger.messages(7, **window(0, 10))) == 8
+        for _ in range(2):  # it stays an error, also once the state of the first window is gone
+            with pytest.raises(LedgerUnreachable, match="9 to 10"):
+                await ledger.messages(7, **window(10, 12))
+
+
+@pytest.mark.parametrize(
+    "owned",
+    [
+        {"admin_key": {"_type": "ED25519", "key": "00"}},
+        {"submit_key": {"_type": "ED25519", "key": "00"}},
+        {"fee_schedule_key": {"_type": "ED25519", "key": "00"}},
+        {"custom_fees": {"fixed_fees": [{"amount": 1}]}},
+        {"deleted": True},
+        None,
+    ],
+)
+async def test_a_topic_with_an_owner_is_told_from_one_without(mirror: FakeMirror, owned: dict[str, Any] | None) -> None:
+    free = {"deleted": False, "admin_key": None, "submit_key": None, "custom_fees": {"fixed_fees": []}}
+    async with LedgerReader.open_reader(settings(mirror)) as ledger:
+        mirror.fault = lambda count, path, query: (200, free)
+        assert await ledger.is_unowned(7)
+        mirror.fault = lambda count, path, query: (404, {}) if owned is None else (200, {**free, **owned})
+        assert not await ledger.is_unowned(7)

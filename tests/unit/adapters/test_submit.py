@@ -11,9 +11,9 @@ import trio.testing
 from shoal.adapters.hedera import submit
 from shoal.adapters.hedera.journal import Journal
 from shoal.adapters.hedera.mirror import SECOND_NS
-from shoal.adapters.hedera.sdk import Unanswered
+from shoal.adapters.hedera.sdk import Refused, Unanswered
 from shoal.adapters.hedera.submit import Ids, Landed, Submitter
-from shoal.errors import LedgerUnreachable
+from shoal.errors import LedgerError, LedgerUnreachable
 
 
 class Silent:
@@ -133,3 +133,49 @@ async def test_its_bytes_are_not_sent_any_more_once_its_time_is_over(autojump_cl
         await one._finish(Signed(), old, "pay", maybe_sent=True)
     assert "never will" in never.value.money
     assert nodes.asked - before <= 2 + submit._DENIALS, "only its receipt was asked for"
+
+
+class Odd(Silent):
+    """Nodes that take the transaction and then refuse to say what became of it."""
+
+    def __init__(self, status: str, *, receipt: bool) -> None:
+        super().__init__()
+        self._refusal = Refused(status, receipt=receipt)
+
+    async def run(self, function: Any) -> Any:
+        self.asked += 1
+        await trio.sleep(0.1)
+        raise self._refusal
+
+
+async def test_a_node_that_refuses_a_question_says_nothing_about_the_transaction(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Else a second transaction would be sent while the first may still have consensus."""
+    mirror, store = Replicas(start_ns(), [0.0], happened_s=3.0), MemoryStore()
+    landed = await finish(mirror, store, Odd("NOT_SUPPORTED", receipt=False))
+    assert landed.entity == 7
+    with pytest.raises(submit.Failed) as failed:
+        await finish(
+            Replicas(start_ns(), [0.0], happened_s=None), MemoryStore(), Odd("INVALID_SIGNATURE", receipt=True)
+        )
+    assert failed.value.at_consensus
+
+
+async def test_an_id_that_others_refer_to_is_not_exchanged(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    async def burnt(self: Submitter, make: Any, identity: Any, *rest: Any) -> Landed:
+        tried.append(submit.mirror_id(identity))
+        raise submit.Failed("THROTTLED_AT_CONSENSUS", tried[-1], at_consensus=True)
+
+    monkeypatch.setattr(Submitter, "_once", burnt)
+    one = submitter(Replicas(start_ns(), [0.0], happened_s=None), MemoryStore(), Silent())
+    (identity,) = one.ids.take()
+    for redraw, tries in ((False, 1), (True, submit._BURNT_TRIES)):
+        tried.clear()
+        with pytest.raises(LedgerError) as busy:
+            await one.run(lambda: None, cap_tinybar=1, identity=identity, redraw=redraw)
+        assert busy.value.code == "SHOAL-L05" and len(set(tried)) == tries

@@ -47,6 +47,7 @@ class FakeLedger:
         self.events: list[LoggedEvent] = []
         self.lost, self.unreachable = lost, unreachable
         self.submitted = 0
+        self.topic_is_unowned = True
         self.market = Market()
         self.calls: list[tuple[int, Address, calls.Call, str]] = []
         """Every call: consensus time (ns), sender, call, and why it reverted, if it did."""
@@ -158,6 +159,9 @@ class LedgerPort:
         found = self._ledger.market.account(address)
         amounts = (Tinybar(found.stake), Tinybar(found.locked), Tinybar(found.balance))
         return AccountState(bool(found.signing_key), found.signing_key, found.recipient, *amounts)
+
+    async def is_unowned(self, topic: int) -> bool:
+        return self._ledger.topic_is_unowned
 
     async def rate(self) -> Rate:
         return Rate(cents=12, hbars=1)

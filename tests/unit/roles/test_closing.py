@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from shoal.core import calls
+from shoal.core import calls, duties
 from shoal.core.ids import Address
 from shoal.core.merkle import AwardLeaf
 from shoal.core.task import Phase
@@ -96,6 +97,34 @@ async def test_close_settles_by_the_progress_that_was_confirmed(tmp_path: Path, 
     with trio.fail_after(60):
         await party.close()
     assert w.state().phase is Phase.SETTLED and w.ledger.market.withdrawn == w.state().unit_price
+
+
+async def test_a_stake_that_no_proof_gets_back_is_waited_for(tmp_path: Path, autojump_clock: Clock) -> None:
+    """A quorum may confirm credits that do not follow from the log: then only time gives the stake back."""
+    w = World(tmp_path).finished()
+    w.say(w.aggregator(), "result", w.publish())
+    note = w.state().result
+    assert note is not None
+    ballot = duties.result_vote(w.state(), note.author)
+    assert isinstance(ballot, calls.PublishResult)
+    false = replace(ballot, credits_root=b"f" * 32)
+    w.call(note.author, false)
+    for voter in [trainer for trainer in w.trainers if trainer != note.author]:
+        if w.state().confirmed is None:
+            w.call(voter, calls.ConfirmResult(**{f.name: getattr(false, f.name) for f in fields(false)}))
+    w.ledger.skip(w.plan.window + 1)
+    w.call(w.client, calls.Settle(w.task))
+    party = Party(w, "trainer-0")
+    assert books(w, party.me)[0] > 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(party.close)
+        await trio.sleep(60)
+        assert not party.done, "or else nobody would come back for it"
+        w.ledger.skip(duties.CLAIM_PERIOD_S)
+        with trio.fail_after(120):
+            while not party.done:  # noqa: ASYNC110 - another task changes it
+                await trio.sleep(0.5)
+    assert books(w, party.me) == (0, 0)
 
 
 async def test_a_stranger_to_a_task_owes_it_nothing(tmp_path: Path, autojump_clock: Clock) -> None:

@@ -44,6 +44,8 @@ def test_honest_terms_are_taken() -> None:
         ({"aggregate_timeout_s": 1}, "time"),
         ({"confirm_every": 10_000}, "seldom"),
         ({"confirm_every": 3}, "seldom"),
+        ({"window": 30 * 24 * 3600}, "locked"),
+        ({"dispute_time": 7 * 24 * 3600}, "locked"),
         ({"slot_bytes": 999}, "slots"),
         ({"slot_bytes": 1_000 + SLOT_SLACK_BYTES + 1}, "slots"),
         ({"stake_per_seat": Tinybar(10**9 + 1)}, "stake"),

@@ -79,6 +79,16 @@ async def test_bad_terms_are_refused_before_anything_of_the_task_is_fetched_or_r
     assert bool(engines.opened) is bool(w.peer("trainer-0").fetched) is bool(w.bids(0)) is not bad
 
 
+@pytest.mark.parametrize("unowned", [False, True])
+async def test_no_bid_where_somebody_owns_the_topic(tmp_path: Path, autojump_clock: Clock, unowned: bool) -> None:
+    """Who may lock a topic decides, in the middle of the work, who can still say in the log what it has done."""
+    w, engines = World(tmp_path).published(), Engines()
+    w.ledger.topic_is_unowned = unowned
+    async with w.trainer(0, engines=engines):
+        await trio.sleep(10)
+    assert bool(engines.opened) is bool(w.bids(0)) is unowned
+
+
 @pytest.mark.parametrize(("covers", "asks"), [(False, ASKED), (True, None)])
 async def test_a_bid_asks_for_the_fees_of_the_ledger_as_well(
     tmp_path: Path, autojump_clock: Clock, covers: bool, asks: int | None

@@ -25,6 +25,7 @@ def create_contract(context: Context, payload: Any) -> None:
     if not admin:  # the network's own rule: a contract without admin key is its own key, and so immutable
         key = basic.Key(contractID=basic.ContractID(contractNum=num)).SerializeToString()
         context.store.update_entity(num, context.now_ns, key=key)
+    context.store.run("insert into contract(num, initcode) values(?, ?)", num, code)
     address = long_zero(num)
     result = context.record.contractCreateResult
     call = Call(

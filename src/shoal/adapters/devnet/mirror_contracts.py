@@ -55,7 +55,8 @@ def contract(ledger: Ledger, params: Params, name: str) -> dict[str, Any]:
     """/contracts/{id or EVM address}, with its code."""
     entity = find_entity(ledger.store, name, "contractIdOrAddress", "contract")
     code = Accounts(ledger.store).get_code(entity.evm_address)
-    return _contract_json(entity) | {"bytecode": None, "runtime_bytecode": hex_text(code)}
+    row = ledger.store.one("select initcode from contract where num = ?", entity.num)  # none where a contract made it
+    return _contract_json(entity) | {"bytecode": hex_text(row[0]) if row else None, "runtime_bytecode": hex_text(code)}
 
 
 def state(ledger: Ledger, params: Params, name: str) -> dict[str, Any]:

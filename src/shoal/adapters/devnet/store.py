@@ -14,7 +14,7 @@ from hiero_sdk_python.hapi.services import basic_types_pb2 as basic
 from shoal.errors import ProcessError
 
 FIRST_NUM = 1001
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 create table if not exists meta(key text primary key, value) without rowid;
 create table if not exists entity(
@@ -35,6 +35,7 @@ create table if not exists message(
   running_hash blob not null, chunk blob, primary key(topic, sequence)) without rowid;
 create index if not exists message_time on message(topic, time_ns);
 create index if not exists message_at on message(time_ns);
+create table if not exists contract(num integer primary key, initcode blob not null);
 create table if not exists file(num integer primary key, contents blob not null);
 create table if not exists tx(
   time_ns integer primary key, id text not null, nonce integer not null, kind text not null, payer integer not null,

@@ -107,7 +107,8 @@ class HederaLedger(LedgerReader):
         identities = self._submitter.ids.take(len(parts))
         for number, (part, identity) in enumerate(zip(parts, identities, strict=True), 1):
             make = tx.message_chunk(topic, part, number=number, total=len(parts), initial=identities[0])
-            await self._send(make, "message", identity=identity)
+            # The parts say whose they are by the id of the first, which therefore keeps the one it has.
+            await self._send(make, "message", identity=identity, redraw=number > 1)
 
     async def call(self, call: calls.Call, *, value: int = 0) -> Outcome:
         """Run a function of the contract, after a free simulation that catches most refusals before they cost a fee."""
@@ -194,12 +195,15 @@ class HederaLedger(LedgerReader):
         *,
         gas: int = 0,
         identity: Any = None,
+        redraw: bool = True,
         signers: Sequence[Any] = (),
         name: str = "",
     ) -> Landed:
         cap = await self._cap(kind, gas)
         try:
-            return await self._submitter.run(make, cap_tinybar=cap, identity=identity, signers=signers, name=name)
+            return await self._submitter.run(
+                make, cap_tinybar=cap, identity=identity, redraw=redraw, signers=signers, name=name
+            )
         except Failed as error:
             raise _refused(error, kind) from error
 

@@ -6,7 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi.abi import encode
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from google.protobuf.message import DecodeError
+from hiero_sdk_python.hapi.services.basic_types_pb2 import Key
 
 from shoal.adapters.hedera import transactions as tx
 from shoal.adapters.hedera.mirror import Mirror
@@ -18,6 +21,9 @@ from shoal.errors import ConfigError, LedgerError
 
 GAS = 12_000_000
 """Half as much again than a deployment was measured to take; what is not used is not charged (HIP-1249)."""
+MAX_UNBONDING_S = 60 * 24 * 3600
+MAX_VALIDATOR_STAKE_TINYBAR = 10**13
+"""100,000 HBAR."""
 INITIAL_TINYBAR = 1
 """Proves to the constructor that `msg.value` counts tinybar."""
 
@@ -73,11 +79,14 @@ async def deploy(artefact: Mapping[str, Any], code: bytes, *, send: Step, mirror
 
 
 async def check(artefact: Mapping[str, Any], mirror: Mirror, contract_id: str) -> str:
-    """Compare the code of a contract, and of the court that it runs, with the artefact's; the contract's address.
+    """See that a contract is the artefact's and that nobody can change that: its own code, that of the court which it
+    runs, the code that created both, the arguments that it was created with, and its admin key; the contract's address.
+
+    The code that a contract has tells nothing of what its creation wrote into its books.
 
     Raises:
         ConfigError: SHOAL-C12, there is no such contract.
-        LedgerError: SHOAL-L07, its code is another.
+        LedgerError: SHOAL-L07, it is another, or not out of everybody's reach.
     """
     entity_number(contract_id)
     row = await mirror.get(f"/contracts/{contract_id}")
@@ -87,20 +96,63 @@ async def check(artefact: Mapping[str, Any], mirror: Mirror, contract_id: str) -
             code="SHOAL-C12",
             hint="check contract_id and network",
         )
-    court = _court_of(artefact, _runtime(row))
+    court = _court_of(artefact, _code(row, "runtime_bytecode"))
     found = None if court is None else await mirror.get(f"/contracts/0x{court.hex()}")
-    if found is None or _runtime(found) != artefact["court_runtime"]:
-        raise LedgerError(
-            f"the code of {contract_id} is not that of this version's contract",
-            code="SHOAL-L07",
-            hint="take the contract that was deployed by this version of shoal, or deploy one",
-            money="send nothing to this contract",
-        )
+    if found is None or _code(found, "runtime_bytecode") != artefact["court_runtime"]:
+        raise _unfit(contract_id, "its code is not that of this version's contract")
+    if why := _creation_fault(artefact, _code(row, "bytecode")):
+        raise _unfit(contract_id, why)
+    own = {entity_number(str(each["contract_id"])) for each in (row, found)}
+    for each in (row, found):
+        if each.get("deleted") or not _is_ownerless(each, own):
+            raise _unfit(contract_id, "somebody holds a key to it, or has deleted it")
     return str(row["evm_address"])
 
 
-def _runtime(row: Mapping[str, Any]) -> str:
-    return str(row.get("runtime_bytecode") or "").removeprefix("0x")
+def _unfit(contract_id: str, why: str) -> LedgerError:
+    return LedgerError(
+        f"{contract_id} is not to be trusted with money: {why}",
+        code="SHOAL-L07",
+        hint="take the contract that was deployed by this version of shoal, or deploy one",
+        money="send nothing to this contract",
+    )
+
+
+def _code(row: Mapping[str, Any], name: str) -> str:
+    return str(row.get(name) or "").removeprefix("0x")
+
+
+def _creation_fault(artefact: Mapping[str, Any], code: str) -> str:
+    """What is wrong with the code that created a contract, in hexadecimal; empty if nothing is."""
+    if not code:
+        return "the mirror node does not show the code that created it"
+    expected = str(artefact["bytecode"])
+    if not code.startswith(expected):
+        return "the code that created it is not this version's"
+    try:
+        unbonding_s, stake = decode(["uint64", "uint64"], bytes.fromhex(code[len(expected) :]))
+    except (DecodingError, ValueError):
+        return "it was created with arguments that cannot be read"
+    if not unbonding_s <= MAX_UNBONDING_S:
+        return f"stake would take {unbonding_s} s to come back"
+    if not 0 < stake <= MAX_VALIDATOR_STAKE_TINYBAR:
+        return f"a validator would lock {stake} tinybar"
+    return ""
+
+
+def _is_ownerless(row: Mapping[str, Any], own: set[int]) -> bool:
+    """Whether nobody can change or delete a contract: it has no admin key, or one of those by which the network shows
+    that: an empty list, or the id of a contract, here its own, whose code never uses it."""
+    key = row.get("admin_key")
+    if key is None:
+        return True
+    try:
+        found = Key.FromString(bytes.fromhex(str(key["key"])))
+    except (KeyError, TypeError, ValueError, DecodeError):
+        return False
+    if found.WhichOneof("key") == "keyList":
+        return not found.keyList.keys
+    return bool(found.WhichOneof("key") == "contractID" and found.contractID.contractNum in own)
 
 
 def _court_of(artefact: Mapping[str, Any], runtime: str) -> bytes | None:

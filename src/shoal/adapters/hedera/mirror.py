@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,6 +25,28 @@ _MAX_BODY_BYTES = 32 * 1024 * 1024
 _MAX_PAGES = 100_000
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 Params = Sequence[tuple[str, str]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def legible(read: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Around what reads a mirror's rows: one that lacks a field, or has another in its place, is as good as no answer.
+
+    A proxy's page or a mirror of another version may answer 200 with anything; nobody above this adapter is prepared
+    for a KeyError. Raises LedgerUnreachable instead.
+    """
+
+    @wraps(read)
+    async def reading(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await read(*args, **kwargs)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise LedgerUnreachable(
+                f"the mirror node's answer cannot be read ({read.__name__}: {error!r:.200})",
+                hint="it is asked again; if this stays, use another mirror node",
+            ) from error
+
+    return reading
 
 
 def time_text(time_ns: int) -> str:
@@ -138,9 +161,9 @@ class Mirror:
                     if status not in _RETRIED:
                         return status, _json_object(raw)
                     problem = f"HTTP {status}"
-                except httpx.TransportError as error:
+                except httpx.RequestError as error:  # also an answer that cannot be unpacked
                     problem = str(error) or type(error).__name__
-                except ValueError:
+                except (ValueError, RecursionError):
                     problem = "an answer that is not a JSON object"
                 log.debug("mirror %s: %s", target, problem)
                 await trio.sleep(pause_s)
@@ -168,6 +191,7 @@ class Mirror:
 
     # ---------------------------------------------------------------- what is asked often
 
+    @legible
     async def watermark(self) -> int:
         """Consensus time in ns up to which everything can be read.
 

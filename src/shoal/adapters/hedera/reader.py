@@ -11,7 +11,7 @@ import trio
 
 from shoal.adapters.hedera import deployment
 from shoal.adapters.hedera.market import MarketAbi, TaskView, artefact
-from shoal.adapters.hedera.mirror import Mirror, between, parse_time
+from shoal.adapters.hedera.mirror import Mirror, between, legible, parse_time
 from shoal.adapters.hedera.settings import LedgerSettings
 from shoal.adapters.hedera.topics import TopicReader
 from shoal.core import limits
@@ -62,9 +62,11 @@ class LedgerReader:
     async def watermark(self) -> int:
         return max(0, await self._mirror.watermark() - self._margin_ns)
 
+    @legible
     async def messages(self, topic: int, *, after_ns: int, until_ns: int) -> Sequence[Message]:
         return await self._topics.read(topic, after_ns, until_ns)
 
+    @legible
     async def events(self, *, after_ns: int, until_ns: int, task: TaskId | None = None) -> Sequence[LoggedEvent]:
         if until_ns <= after_ns:
             return []
@@ -84,26 +86,40 @@ class LedgerReader:
                     found.append(LoggedEvent(*place, event, str(row["transaction_hash"])))
         return found
 
+    @legible
+    async def is_unowned(self, topic: int) -> bool:
+        row = await self._mirror.eventually(f"/topics/0.0.{topic}")
+        if row is None or row["deleted"] or (row.get("custom_fees") or {}).get("fixed_fees"):
+            return False
+        return all(row.get(name) is None for name in ("admin_key", "submit_key", "fee_schedule_key"))
+
+    @legible
     async def account_state(self, address: Address) -> AccountState:
         return self._abi.account_state(await self._view("getAccount", address_text(address)))
 
+    @legible
     async def balance(self, account: str | None = None) -> Tinybar:
         row = await self._mirror.need(f"/accounts/{account or self.account}")
         return Tinybar(int(row["balance"]["balance"]))
 
+    @legible
     async def address_of(self, account: str) -> Address:
         return parse_address((await self._mirror.need(f"/accounts/{account}"))["evm_address"])
 
+    @legible
     async def liabilities(self) -> Liabilities:
         return self._abi.liabilities(await self._view("liabilities"))
 
+    @legible
     async def movements(self, *, after_ns: int, until_ns: int, account: str | None = None) -> Sequence[Movement]:
         params = [*between(after_ns, until_ns), *([("account.id", account)] if account else [])]
         return [_movement(row) async for row in self._mirror.rows("/transactions", "transactions", params)]
 
+    @legible
     async def supply(self) -> Tinybar:
         return Tinybar(int((await self._mirror.need("/network/supply"))["total_supply"]))
 
+    @legible
     async def rate(self) -> Rate:
         """The network's exchange rate. It is fixed for an hour at a time and moves little from one to the next."""
         if self._rate is None or trio.current_time() > self._rate_until_s:
@@ -122,14 +138,15 @@ class LedgerReader:
         return hashlib.sha256(artefact()["bytecode"].encode()).hexdigest()[:16]
 
     async def check_contract(self, contract_id: str) -> str:
-        """Compare a contract's code with this version's; its address.
+        """See that a contract is this version's, and out of everybody's reach; its address.
 
         Raises:
             ConfigError: SHOAL-C12, there is none.
-            LedgerError: SHOAL-L07, its code is another.
+            LedgerError: SHOAL-L07, it is another, or somebody can change it.
         """
         return await deployment.check(artefact(), self._mirror, contract_id)
 
+    @legible
     async def task(self, task: TaskId) -> TaskView:
         """What the contract says of a task now."""
         return self._abi.task(await self._view("getTask", task))

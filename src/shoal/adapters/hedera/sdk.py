@@ -38,11 +38,14 @@ class Unanswered(Exception):
 
 
 class Refused(Exception):
-    """A node answered with a status other than OK; a name of proto.ResponseCodeEnum."""
+    """A node answered with a status other than OK; a name of proto.ResponseCodeEnum.
 
-    def __init__(self, status: str) -> None:
+    `receipt` is True where it is what a transaction's receipt says, and False where the node refused the request.
+    """
+
+    def __init__(self, status: str, *, receipt: bool) -> None:
         super().__init__(status)
-        self.status = status
+        self.status, self.receipt = status, receipt
 
 
 class _Lease:
@@ -133,11 +136,11 @@ def _classified(function: Callable[[Any], T], client: Any) -> T:
     try:
         return function(client)
     except (PrecheckError, ReceiptStatusError) as error:
-        raise Refused(error.status.name) from error
+        raise _refused(error) from error
     except MaxAttemptsError as error:
         last = error.last_error
         if isinstance(last, PrecheckError | ReceiptStatusError):
-            raise Refused(last.status.name) from error
+            raise _refused(last) from error
         raise _unanswered(last) from error
     except grpc.RpcError as error:
         raise _unanswered(error) from error
@@ -146,6 +149,10 @@ def _classified(function: Callable[[Any], T], client: Any) -> T:
         # been raised while an answer was read.
         sent = not any(text in str(error) for text in _NEVER_SENT_EITHER)
         raise Unanswered(str(error), sent=sent, held_out=_HELD_OUT in str(error)) from error
+
+
+def _refused(error: PrecheckError | ReceiptStatusError) -> Refused:
+    return Refused(error.status.name, receipt=isinstance(error, ReceiptStatusError))
 
 
 def _unanswered(error: BaseException | None) -> Unanswered:

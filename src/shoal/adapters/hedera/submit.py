@@ -118,13 +118,21 @@ class Submitter:
         self._journal, self._unsent_s = journal, unsent_s
 
     async def run(
-        self, make: Make, *, cap_tinybar: int, identity: Any = None, signers: Sequence[Any] = (), name: str = ""
+        self,
+        make: Make,
+        *,
+        cap_tinybar: int,
+        identity: Any = None,
+        redraw: bool = True,
+        signers: Sequence[Any] = (),
+        name: str = "",
     ) -> Landed:
         """Send until it has consensus.
 
         Args:
             cap_tinybar: the fee that the network may charge at most, gas included.
             identity: the transaction id to begin with; one is drawn where it is None.
+            redraw: whether another id may be taken where the first cannot be used any more.
             signers: private keys that sign beside the operator.
             name: of the request, where it must not happen twice even across restarts; kept until `forget`.
 
@@ -132,13 +140,13 @@ class Submitter:
             Failed: it did not happen, for a reason that a repetition would not change.
             LedgerUnreachable: it did not happen since the network could not be reached; or (its `money` says so) its
                 outcome could not be learnt.
-            LedgerError: SHOAL-L05, the network stayed busy.
+            LedgerError: SHOAL-L05, the network stayed busy, or an id is used up that may not be exchanged.
         """
         earlier = await self.resume(name) if name else None
         if earlier is not None:
             return earlier
         status = "BUSY"
-        for attempt in range(_BURNT_TRIES):
+        for attempt in range(_BURNT_TRIES if redraw else 1):
             (given,) = [identity] if identity is not None and attempt == 0 else self.ids.take()
             try:
                 return await self._once(make, given, cap_tinybar, signers, name)
@@ -275,9 +283,12 @@ class _Sending:
         try:
             return _landed(self._name, await self._nodes.run(query.execute))
         except Refused as error:
-            if error.status in _PENDING:
+            if error.receipt and error.status not in _PENDING:
+                raise Failed(error.status, self._name, at_consensus=True) from error
+            self._problem = error.status
+            if error.receipt or error.status in _PENDING:
                 return None
-            raise Failed(error.status, self._name, at_consensus=True) from error
+            # This node does not answer the question: that says nothing about the transaction.
         except Unanswered as error:
             self._problem = str(error)
         return await self._ask_mirror()

@@ -105,12 +105,23 @@ class Reassembly:
             del self._open[first]
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """How far a topic has been read."""
+
+    until_ns: int
+    number: int | None
+    """Of the last message up to there; None where none was seen."""
+    reassembly: Reassembly | None
+    """None where a read failed half way: it would have seen half of the rows."""
+
+
 class TopicReader:
     """Reads topics window by window. Consecutive windows of a topic continue where the last one ended."""
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
-        self._states: OrderedDict[int, tuple[int, Reassembly]] = OrderedDict()
+        self._states: OrderedDict[int, _Read] = OrderedDict()
 
     async def read(self, topic: int, after_ns: int, until_ns: int) -> list[Message]:
         """Whole messages with after < time <= until, where a message's time is that of its last chunk.
@@ -122,15 +133,20 @@ class TopicReader:
         if until_ns <= after_ns:
             return []
         from_ns, reassembly = max(0, after_ns - CHUNK_WINDOW_NS), Reassembly()
-        if topic in self._states and self._states[topic][0] == after_ns:
-            # Taken out while reading: a read that fails half way leaves no state that has seen half of the rows.
-            from_ns, reassembly = self._states.pop(topic)
+        last = before = None
+        if topic in self._states and self._states[topic].until_ns == after_ns:
+            state = self._states[topic]
+            before = state.number
+            if state.reassembly is not None:
+                from_ns, reassembly, last = after_ns, state.reassembly, before
+            self._states[topic] = _Read(after_ns, before, None)
         found = []
-        last = None
         rows = self._mirror.rows(f"/topics/0.0.{topic}/messages", "messages", between(from_ns, until_ns))
         async with aclosing(rows):
             async for row in rows:
                 number = int(row["sequence_number"])
+                if last is None and parse_time(row["consensus_timestamp"]) > after_ns:
+                    last = before
                 if (last is not None and number <= last) or parse_time(row["consensus_timestamp"]) > until_ns:
                     continue  # shown again, or never asked for
                 if last is not None and number != last + 1:
@@ -142,8 +158,8 @@ class TopicReader:
                 message = reassembly.feed(row)
                 if message is not None and message.time_ns > after_ns:
                     found.append(message)
-        if topic not in self._states or self._states[topic][0] < until_ns:
-            self._states[topic] = (until_ns, reassembly)
+        if topic not in self._states or self._states[topic].until_ns < until_ns:
+            self._states[topic] = _Read(until_ns, before if last is None else last, reassembly)
         if len(self._states) > _TOPICS:
             self._states.popitem(last=False)
         return found
