@@ -35,6 +35,12 @@ class _Known:
     failures: int = 0
     dial_at_s: float = 0.0
 
+    def moved_to(self, addresses: tuple[str, ...]) -> None:
+        """Take its own word for where it is; failures to dial it were of the places where it is no more."""
+        if addresses != self.addresses and not set(addresses) <= set(self.hinted):
+            self.failures = 0
+        self.addresses = addresses
+
 
 class PeerBook:
     """At most `limits.PEERS` peers; those we have met are kept before those we only heard of.
@@ -70,10 +76,7 @@ class PeerBook:
         known = self._entry(peer_id)
         if known is None:
             return
-        found = valid_addresses(addresses, seen_ip)
-        if found != known.addresses and not set(found) <= set(known.hinted):
-            known.failures = 0  # those were of places where it is no more
-        known.addresses = found
+        known.moved_to(valid_addresses(addresses, seen_ip))
         known.roles = _valid_roles(roles)
         known.hinted, known.spoke = (), True
 
@@ -82,7 +85,7 @@ class PeerBook:
         known = self._entry(peer_id)
         if known is not None:
             new = not known.spoke
-            known.addresses = valid_addresses(addresses) or known.addresses
+            known.moved_to(valid_addresses(addresses) or known.addresses)
             known.roles, known.spoke = _valid_roles(roles), True
             if new:
                 known.dial_at_s = max(known.dial_at_s, self._now_s() + self._courtesy_s(peer_id))
