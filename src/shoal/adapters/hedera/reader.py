@@ -87,6 +87,10 @@ class LedgerReader:
     async def account_state(self, address: Address) -> AccountState:
         return self._abi.account_state(await self._view("getAccount", address_text(address)))
 
+    async def validator_stake(self) -> Tinybar:
+        _, stake = self._abi.decode_view("settings", await self._view("settings"))
+        return Tinybar(stake)
+
     async def balance(self, account: str | None = None) -> Tinybar:
         row = await self._mirror.need(f"/accounts/{account or self.account}")
         return Tinybar(int(row["balance"]["balance"]))
