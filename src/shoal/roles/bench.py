@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 import trio
 
@@ -30,13 +30,18 @@ class Bench:
     """Does what the log asks of this validator.
 
     Args:
-        rechecker: opened when there is something to train, since it takes a sandbox.
+        open_rechecker: opened when there is something to train, since it takes a sandbox.
     """
 
-    def __init__(self, tasklog: TaskLog, *, ledger: Ledger, rechecker: Callable[[], Awaitable[Rechecker]]) -> None:
-        self._tasklog, self._ledger, self._rechecker = tasklog, ledger, rechecker
+    def __init__(
+        self,
+        tasklog: TaskLog,
+        *,
+        ledger: Ledger,
+        open_rechecker: Callable[[], AbstractAsyncContextManager[Rechecker]],
+    ) -> None:
+        self._tasklog, self._ledger, self._open_rechecker = tasklog, ledger, open_rechecker
         self._me = ledger.address
-        self._tries: Counter[Unit] = Counter()
 
     async def run(self) -> None:
         """Until the task is over, and nothing of it is owed to this validator."""
@@ -76,22 +81,34 @@ class Bench:
         return False
 
     async def _work(self) -> bool:
-        state = self._tasklog.log
-        todo = [duty for duty in court.work(state, self._me) if not self._is_said(duty)]
+        """All that is to be trained again, in one sandbox, which is gone afterwards; True when there was something."""
+        todo = self._todo()
         if not todo:
             return False
-        match todo[0]:
+        if isinstance(todo[0], Vote):
+            await call(self._tasklog, self._ledger, todo[0].call)
+            return True
+        async with self._open_rechecker() as rechecker:
+            while todo := self._todo():
+                await self._do(todo[0], rechecker)
+        return True
+
+    def _todo(self) -> list[court.Work]:
+        return [duty for duty in court.work(self._tasklog.log, self._me) if not self._is_said(duty)]
+
+    async def _do(self, duty: court.Work, rechecker: Rechecker) -> None:
+        state = self._tasklog.log
+        match duty:
             case Vote(ballot):
                 await call(self._tasklog, self._ledger, ballot)
             case AuditUnit(audit):
-                await self._audit(state, audit.unit, audit.sealed)
+                await self._audit(state, audit.unit, audit.sealed, rechecker)
             case JudgeUnit(dispute_id, unit, sealed):
-                found = await self._recheck(state, unit, sealed)
+                found = await self._recheck(state, unit, sealed, rechecker)
                 # Who is accused alone can show its work; what it opened to a jury is of use, or it has shown nothing.
                 cheated = found is None or not found.right
                 log.info("task %s: as a juror: %s", short(state.place.task), "fraud" if cheated else "no fraud")
                 await call(self._tasklog, self._ledger, calls.Judge(dispute_id, cheated))
-        return True
 
     def _is_said(self, duty: court.Work) -> bool:
         """Whether a verdict is on its way to the log already: it is signed once."""
@@ -103,8 +120,8 @@ class Bench:
             for entry in self._tasklog.outbox
         )
 
-    async def _audit(self, state: State, unit: Unit, sealed: bytes) -> None:
-        found = await self._recheck(state, unit, sealed)
+    async def _audit(self, state: State, unit: Unit, sealed: bytes, rechecker: Rechecker) -> None:
+        found = await self._recheck(state, unit, sealed, rechecker)
         finding = "unusable" if found is None else "ok" if found.right else "wrong"
         body: dict[str, object] = {
             "round": unit.round,
@@ -115,9 +132,8 @@ class Bench:
         await self._tasklog.post(self._me, "verdict", body)
         log.info("task %s round %d chunk %d: %s", short(state.place.task), unit.round, unit.chunk, finding)
 
-    async def _recheck(self, state: State, unit: Unit, sealed: bytes) -> Found | None:
+    async def _recheck(self, state: State, unit: Unit, sealed: bytes, rechecker: Rechecker) -> Found | None:
         """None where what was opened is of no use, again and again."""
-        rechecker = await self._rechecker()
         for attempt in range(TRIES):
             try:
                 return await rechecker.recheck(state, unit, sealed)

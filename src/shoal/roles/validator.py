@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,43 +207,31 @@ class Validator:
         )
         directory = self._dir / f"audit-{task.hex()[:16]}"
         log.info("task %s: drawn", short(task))
-        async with trio.open_nursery() as nursery, AsyncExitStack() as sandbox:
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(tasklog.run)
             await tasklog.passed(await self._ledger.watermark())
-            opened: list[Rechecker] = []
-
-            async def rechecker() -> Rechecker:
-                if not opened:
-                    opened.append(await self._open_rechecker(tasklog, directory, sandbox))
-                return opened[0]
-
-            await Bench(tasklog, ledger=self._ledger, rechecker=rechecker).run()
+            bench = Bench(tasklog, ledger=self._ledger, open_rechecker=lambda: self._open_rechecker(tasklog, directory))
+            await bench.run()
             nursery.cancel_scope.cancel()
         # Nothing of other people's data stays here.
         await trio.to_thread.run_sync(lambda: shutil.rmtree(directory, ignore_errors=True))
 
-    async def _open_rechecker(self, tasklog: TaskLog, directory: Path, sandbox: AsyncExitStack) -> Rechecker:
+    @asynccontextmanager
+    async def _open_rechecker(self, tasklog: TaskLog, directory: Path) -> AsyncIterator[Rechecker]:
         manifest = tasklog.log.manifest
         if manifest is None:
             raise MarketError("the task has no manifest", code="SHOAL-T10")
         job = directory / "job"
         job.mkdir(parents=True, exist_ok=True)
-        await get_document(
-            tasklog,
-            self._network,
-            self._peer_id_of,
-            manifest,
-            job / "graph.json",
-            until_ns=tasklog.log.plan.end_by * SECOND_NS,
-        )
-        await sandbox.enter_async_context(self._sandboxes)
-        engine = await sandbox.enter_async_context(self._open_engine(job))
-        await engine.load(job / "graph.json", manifest.recipe)
-        return Rechecker(
-            engine=engine,
-            keys=self._keys,
-            network=self._network,
-            transfer=self._transfer,
-            peer_id_of=self._peer_id_of,
-            dir=directory / "sealed",
-        )
+        until_ns = tasklog.log.plan.end_by * SECOND_NS
+        await get_document(tasklog, self._network, self._peer_id_of, manifest, job / "graph.json", until_ns=until_ns)
+        async with self._sandboxes, self._open_engine(job) as engine:
+            await engine.load(job / "graph.json", manifest.recipe)
+            yield Rechecker(
+                engine=engine,
+                keys=self._keys,
+                network=self._network,
+                transfer=self._transfer,
+                peer_id_of=self._peer_id_of,
+                dir=directory / "sealed",
+            )
