@@ -20,7 +20,7 @@ from shoal.core.entries import Place
 from shoal.core.ids import TaskId
 from shoal.core.limits import MIB
 from shoal.core.money import Tinybar
-from shoal.errors import ConfigError, UsageError
+from shoal.errors import MarketError, UsageError
 from shoal.ports import Engine, Store, Transfer
 from shoal.roles.cheat import false_updates
 from shoal.roles.trainer import Offer, Trainer
@@ -225,12 +225,12 @@ def trainer(node: Node) -> Trainer:
     """The trainer service of a node.
 
     Raises:
-        ConfigError: SHOAL-T22, it is to cheat, and this is no devnet.
+        MarketError: SHOAL-T22, it is to cheat, and this is no devnet.
     """
     settings, open_engine = node.settings, engine_opener(node.settings)
     if settings.testing_false_updates:
         if settings.network != "devnet":
-            raise ConfigError(
+            raise MarketError(
                 "testing_false_updates is for a devnet",
                 code="SHOAL-T22",
                 hint="take the setting out: a trainer that cheats loses its stake",

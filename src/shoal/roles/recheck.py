@@ -29,7 +29,7 @@ COMPARE_TIMEOUT_S = 600.0
 MILLION = 1_000_000
 
 
-class Unusable(ShoalError):
+class Unusable(Exception):
     """What was opened does not lead to the unit: the trainer, not the validator, answers for that."""
 
 
