@@ -106,7 +106,7 @@ class TaskObjects:
         for index, holders in enumerate(state.holders):
             if seat in (holders.primary, holders.backup):
                 url, key = own.chunks[index]
-                sha256, audited = manifest.chunks[index].blob.sha256, state.plan.audits > 0
+                sha256, audited = manifest.chunks[index].blob.sha256, state.plan.auditors > 0
                 await self._open_chunk(sha256, url, key, self.chunk(index), keep=audited)
         url, key = own.validation
         await self._open_chunk(manifest.validation.blob.sha256, url, key, self.validation(), keep=False)

@@ -107,7 +107,7 @@ class Rechecker:
     async def _is_near(self, state: State, unit: Unit, opened: b.Opening, theirs: str, mine: str) -> bool:
         """Another processor adds up in another order: what is near enough by the manifest's rule was trained."""
         update, manifest = update_of(state, unit), state.manifest
-        assert manifest is not None and manifest.audit is not None, "else nothing is audited"
+        tolerance_ppm = manifest.audit.tolerance_ppm if manifest and manifest.audit else 0
         url, key = opened.update
         await self._get_object(state, unit, url, key, update.object, update.state, theirs)
         try:
@@ -116,7 +116,7 @@ class Rechecker:
             return False  # not even an update of this model
         distance_ppm = float(report["distance"]) * MILLION
         log.info("round %d chunk %d: %.0f millionths apart", unit.round, unit.chunk, distance_ppm)
-        return distance_ppm <= manifest.audit.tolerance_ppm
+        return distance_ppm <= tolerance_ppm
 
     # ------------------------------------------------------------ fetching
 

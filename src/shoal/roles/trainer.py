@@ -444,7 +444,7 @@ def _unacceptable_audits(log: State) -> str:
     """An honest trainer must be able to open its work in time, and not be slashed for how its processor rounds."""
     audit, plan = log.manifest.audit if log.manifest else None, log.plan
     if audit is None:
-        return "" if not plan.audits else "audits without rules for them"
+        return "auditors without rules for them"
     if audit.open_s < MIN_OPEN_S or plan.dispute_time < 2 * MIN_OPEN_S:
         return "too little time to open what is audited"
     if audit.tolerance_ppm < MIN_TOLERANCE_PPM:

@@ -249,5 +249,28 @@ async def test_an_accused_that_opens_nothing_to_its_jury_is_found_guilty(tmp_pat
     assert next(iter(state.disputes.values())).ruling is Ruling.UPHELD
 
 
+async def test_a_juror_whose_key_is_nonsense_does_not_silence_the_accused(
+    tmp_path: Path, autojump_clock: Clock
+) -> None:
+    w = world(tmp_path).running()
+    w.round()
+    state, accused = w.state(), w.trainers[0]
+    unit = next(u for u in _units(state) if u.trainer == accused)
+    async with AsyncExitStack() as stack:
+        nonsense = w.keys["validator-0"]
+        w.ledger.run_call(nonsense.address, calls.Register(nonsense.signing_key, bytes(31) + b"x"), VALIDATOR_STAKE)
+        w.ledger.run_call(nonsense.address, calls.JoinValidators())
+        await bench(stack, w, 1, 2)
+        await seats(stack, w, 0, 1, 2)
+        accuser = w.keys["validator-3"]
+        w.ledger.run_call(accuser.address, calls.Register(accuser.signing_key, accuser.recipient), 0)
+        accuse = calls.Accuse(w.task, accused, court.evidence(state, unit))
+        w.ledger.run_call(accuser.address, accuse, int(w.plan.bond))
+        state = await w.until(lambda s: s.disputes and not s.open_disputes, 300)
+    (dispute,) = state.disputes.values()
+    assert nonsense.address in dispute.jury and dispute.sealed
+    assert dispute.ruling is Ruling.REJECTED, "the two others have seen the work"
+
+
 def _units(state: State) -> list[Any]:
     return [Unit(u.round, u.chunk, u.author) for each in state.checkpoints for u in each.updates]
