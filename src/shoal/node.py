@@ -19,9 +19,12 @@ from shoal.adapters.transfer import HttpTransfer
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId
 from shoal.core.limits import MIB
-from shoal.errors import UsageError
+from shoal.core.money import Tinybar
+from shoal.errors import MarketError, UsageError
 from shoal.ports import Engine, Store, Transfer
+from shoal.roles.cheat import false_updates
 from shoal.roles.trainer import Offer, Trainer
+from shoal.roles.validator import Validator
 from shoal.settings import Settings
 
 if TYPE_CHECKING:
@@ -200,16 +203,46 @@ def engine_opener(settings: Settings) -> Callable[[Path], AbstractAsyncContextMa
     return open_engine
 
 
-def trainer(node: Node) -> Trainer:
-    """The trainer service of a node."""
+def validator(node: Node) -> Validator:
+    """The validator service of a node."""
     settings = node.settings
-    return Trainer(
+    return Validator(
         ledger=node.ledger,
         network=node.network,
         transfer=node.transfer,
         keys=node.keys,
         store=node.store,
         open_engine=engine_opener(settings),
+        peer_id_of=peer_id_of,
+        place_of=node.place,
+        dir=settings.dir / "tasks",
+        max_stake=Tinybar(settings.validator_stake_tinybar),
+        poll_s=settings.poll_s,
+    )
+
+
+def trainer(node: Node) -> Trainer:
+    """The trainer service of a node.
+
+    Raises:
+        MarketError: SHOAL-T22, it is to cheat, and this is no devnet.
+    """
+    settings, open_engine = node.settings, engine_opener(node.settings)
+    if settings.testing_false_updates:
+        if settings.network != "devnet":
+            raise MarketError(
+                "testing_false_updates is for a devnet",
+                code="SHOAL-T22",
+                hint="take the setting out: a trainer that cheats loses its stake",
+            )
+        open_engine = false_updates(open_engine)
+    return Trainer(
+        ledger=node.ledger,
+        network=node.network,
+        transfer=node.transfer,
+        keys=node.keys,
+        store=node.store,
+        open_engine=open_engine,
         peer_id_of=peer_id_of,
         place_of=node.place,
         dir=settings.dir / "tasks",

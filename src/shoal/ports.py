@@ -142,6 +142,10 @@ class LedgerView(Protocol):
         """All HBAR there is."""
         ...
 
+    async def validator_stake(self) -> Tinybar:
+        """What the contract locks of each validator."""
+        ...
+
     async def rate(self) -> Rate:
         """What HBAR is worth, by the network's own exchange rate, in which it charges its fees."""
         ...
@@ -451,6 +455,8 @@ class Engine(Protocol):
     ) -> Mapping[str, Any]: ...
 
     async def evaluate(self, *, state: str, chunk: str, timeout_s: float) -> Mapping[str, Any]: ...
+
+    async def compare(self, *, mine: str, theirs: str, timeout_s: float) -> Mapping[str, Any]: ...
 
 
 __all__ = [

@@ -124,10 +124,14 @@ class Settings(BaseModel):
     cover_fees: bool = Field(True, description="bids also ask for Hedera's fees, which a trainer pays itself")
     max_chunks: int = Field(8, ge=1, description="chunks held at most for one task")
     stake_tinybar: int = Field(500_000_000, ge=1, description="deposited when a trainer registers")
+    validator_stake_tinybar: int = Field(
+        10_000_000_000, ge=1, description="most that is locked for as long as this node is a validator"
+    )
     max_penalty_tinybar: int = Field(50_000_000, ge=0, description="never bid where a no-show costs more than this")
     engine_memory_mib: int = Field(4_096, ge=256, description="memory limit of the training process")
     engine_threads: int = Field(1, ge=1, le=256)
     allow_unsandboxed: bool = Field(False, description="train even where no sandbox stands: dangerous")
+    testing_false_updates: bool = Field(False, description="for tests, on a devnet only: a trainer that cheats")
 
     @field_validator("network", mode="before")
     @classmethod

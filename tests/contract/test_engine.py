@@ -131,8 +131,14 @@ async def test_a_round_is_bit_for_bit_that_of_the_library(job, tmp_path, either_
         rows.append({"path": "chunk-2", "samples": ROWS, "chunk": 2})  # no update at all
         made = await port.aggregate(base="base", updates=rows, out="checkpoint", max_norm=None, timeout_s=60)
         score = await port.evaluate(state="checkpoint", chunk="chunk-2", timeout_s=60)
+        same = await port.compare(mine="update-0", theirs="update-0", timeout_s=60)
+        apart = await port.compare(mine="update-0", theirs="update-1", timeout_s=60)
+        with pytest.raises(ModelError):
+            await port.compare(mine="update-0", theirs="chunk-2", timeout_s=60)
 
     document, recipe = parse(exported().document), Recipe.from_dict(RECIPE)
+    assert same == {"distance": 0.0}
+    assert apart == {"distance": update.distance(job / "update-0", job / "update-1", document)} != same
     assert preflight.keys() == {"step_s", "peak_bytes", "parameters"}
     assert preflight["parameters"] == exported().report.parameters
     state = update.parse_state(exported().weights, document)

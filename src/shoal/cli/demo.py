@@ -16,6 +16,7 @@ from shoal.cli import output
 from shoal.client.books import Books, Row, audit
 from shoal.client.examples import example
 from shoal.client.narrate import slowest_trainer_s
+from shoal.core.duties import settled_mark
 from shoal.core.events import Claimed, Settled
 from shoal.core.ids import TaskId
 from shoal.core.money import format_hbar
@@ -29,7 +30,30 @@ from shoal.roles.tasklog import TaskLog, find_task
 
 TRAIN_TIMEOUT_S = 3_600.0
 CLOSE_TIMEOUT_S = 60.0
-_STYLES = {"round": "bold", "paid": "green", "result_confirmed": "bold green", "lost": "bold red"}
+_STYLES = {
+    "round": "bold",
+    "paid": "green",
+    "audits_paid": "green",
+    "result_confirmed": "bold green",
+    "lost": "bold red",
+    "accused": "bold yellow",
+    "slashed": "bold red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Court:
+    """Who checks the work, and whether there is something to find."""
+
+    validators: int = 0
+    auditors: int = 0
+    audits: int | None = None
+    cheat: bool = False
+
+    def arguments(self) -> list[str]:
+        """Of `shoal train`."""
+        given = ["--auditors", str(self.auditors)] if self.auditors else []
+        return given + (["--audits", str(self.audits)] if self.audits else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +67,7 @@ class Wish:
     rounds: int | None
     directory: Path | None
     keep: bool
+    court: Court = Court()
 
     def source(self) -> list[str]:
         """The arguments of `shoal train` that name model and data.
@@ -71,7 +96,10 @@ async def run_demo(wish: Wish, *, as_json: bool) -> None:
     began_s = trio.current_time()
     source, directory = wish.source(), _directory(wish.directory)
     output.say(f"everything of this demo is kept in {directory}")
-    async with local_stack(directory, trainers=wish.trainers, say=output.say) as stack:
+    court = wish.court
+    async with local_stack(
+        directory, trainers=wish.trainers, say=output.say, validators=court.validators, cheats=int(court.cheat)
+    ) as stack:
         startup_s = trio.current_time() - began_s
         result = await _train(stack, source, wish)
         outcome = await _close(stack, result["task_id"])
@@ -81,7 +109,7 @@ async def run_demo(wish: Wish, *, as_json: bool) -> None:
         if as_json:
             output.print_json(report)
         else:
-            _show(report, outcome)
+            _show(report, outcome, stack)
         if not outcome.books.conserved:
             broken = [law for law, holds in outcome.books.checks.items() if not holds]
             raise ShoalError(f"the ledger contradicts the books: {', '.join(broken)}", code="SHOAL-X01")
@@ -109,6 +137,7 @@ async def _train(stack: LocalStack, source: list[str], wish: Wish) -> dict[str, 
     arguments = ["shoal", "train", *source, "--trainers", str(wish.trainers), "--yes", "--json", "--compare"]
     arguments += ["--dir", str(stack.directory / "client"), "--out", str(weights)]
     arguments += ["--rounds", str(wish.rounds)] if wish.rounds else []
+    arguments += wish.court.arguments()
     log = stack.directory / "logs" / "client.log"
     client = Child.start("client", arguments, directory=stack.directory / "client", log=log)
     stack.children["client"] = client
@@ -173,12 +202,15 @@ async def _close(stack: LocalStack, task_id: str) -> Outcome:
 
 
 async def _is_quiet(stack: LocalStack, ledger: Ledger, tasklog: TaskLog) -> bool:
-    """Whether every seat is closed, and no trainer that is alive has anything left to withdraw."""
+    """Whether every seat is closed, and nobody that is alive has anything left to withdraw."""
     await tasklog.catch_up()
     state = tasklog.log
+    mark = settled_mark(state) if state.phase.over else None
     if not state.phase.over or any(seat.trainer not in state.claims for seat in state.seats):
         return False
-    alive = {child.name for child in stack.trainers()}
+    if mark is not None and any(leaf.validator not in state.audit_claims for leaf in mark.audit_credits):
+        return False
+    alive = {child.name for child in stack.workers()}
     for account, name in stack.names.items():
         if name in alive and (await ledger.account_state(await ledger.address_of(account))).balance_tinybar:
             return False
@@ -229,7 +261,7 @@ def _report(wish: Wish, result: Mapping[str, Any], outcome: Outcome, stack: Loca
 # ---------------------------------------------------------------- telling people
 
 
-def _show(report: Mapping[str, Any], outcome: Outcome) -> None:
+def _show(report: Mapping[str, Any], outcome: Outcome, stack: LocalStack) -> None:
     output.stdout.print(_ledger_table(outcome.books))
     for law, holds in outcome.books.checks.items():
         output.stdout.print(f"[green]✓[/] {law}" if holds else f"[bold red]✗ {law}[/]")
@@ -237,7 +269,10 @@ def _show(report: Mapping[str, Any], outcome: Outcome) -> None:
     output.stdout.print(
         f"\nescrow {format_hbar(books.escrow)} = pay {format_hbar(sum(books.paid.values()))} "
         f"+ refund {format_hbar(books.refunded)}"
+        + (f" + pay that a cheat lost {format_hbar(books.forfeited)}" if books.forfeited else "")
     )
+    for account, amount in books.slashed.items():
+        output.stdout.print(f"[bold red]{stack.names.get(account, account)} was slashed: {format_hbar(amount)}[/]")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in report["seconds"].items())
     output.stdout.print(f"seconds: {seconds}")
     output.stdout.print(

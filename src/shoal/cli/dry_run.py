@@ -16,7 +16,12 @@ from shoal.core.money import format_hbar
 from shoal.node import open_reader
 from shoal.settings import Settings
 
-_WHO = {Payer.CLIENT: "you", Payer.CLIENT_AT_WORST: "you, if trainers do not", Payer.TRAINERS: "trainers"}
+_WHO = {
+    Payer.CLIENT: "you",
+    Payer.CLIENT_AT_WORST: "you, if trainers do not",
+    Payer.TRAINERS: "trainers",
+    Payer.VALIDATORS: "validators",
+}
 
 
 async def run_dry(settings: Settings, order: Order, examined: Examined, *, as_json: bool) -> None:
@@ -63,6 +68,7 @@ def _show(found: Estimate) -> None:
     say(
         f"escrow, the worst case   {format_hbar(offer.escrow)} = {offer.units} work units at "
         f"{format_hbar(plan.max_unit_price)} + {plan.rounds} aggregates at {format_hbar(plan.aggregate_price)}"
+        + (f" + {plan.audits} audits at {format_hbar(plan.audit_price)}" if plan.audits else "")
     )
     say(
         f"likely paid to trainers  {format_hbar(found.expected_paid)}, if they ask what this machine would: "

@@ -51,13 +51,18 @@ def demo(
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Where everything is kept; default: a new one.")
     ] = None,
+    validators: Annotated[int, typer.Option(min=0, max=16, help="How many validators to start, for --auditors.")] = 0,
+    auditors: Annotated[int, typer.Option(min=0, help="Of a committee and of a jury: 3, 5 or 7.")] = 0,
+    audits: Annotated[int | None, typer.Option(min=1, help="Work units that are trained again.")] = None,
+    cheat: Annotated[bool, typer.Option("--cheat", help="One trainer delivers false updates.")] = False,
     keep: Annotated[bool, typer.Option(help="Leave everything running until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
     """Start a whole network on this machine, train a model on it, pay for it, and show every tinybar."""
-    from shoal.cli.demo import Wish, run_demo
+    from shoal.cli.demo import Court, Wish, run_demo
 
-    wish = Wish(dataset, model, data, trainers, rounds, directory, keep)
+    court = Court(validators, auditors, audits, cheat)
+    wish = Wish(dataset, model, data, trainers, rounds, directory, keep, court)
     output.run(lambda: run_demo(wish, as_json=as_json), as_json=as_json)
 
 
@@ -110,7 +115,7 @@ def devnet(
 
 @node_app.command("run")
 def node_run(
-    role: Annotated[str, typer.Option(help="bootstrap, client or trainer; a client serves the HTTP API.")],
+    role: Annotated[str, typer.Option(help="bootstrap, client, trainer or validator; a client serves the HTTP API.")],
     directory: Dir = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
     yes: Yes = False,
@@ -140,6 +145,12 @@ def train(
     round_timeout: Annotated[
         int, typer.Option(min=5, max=86_400, help="Seconds until a silent trainer loses its seat.")
     ] = 60,
+    auditors: Annotated[
+        int | None, typer.Option(min=0, help="Validators that check the work, and jury where they accuse: 3, 5 or 7.")
+    ] = None,
+    audits: Annotated[
+        int | None, typer.Option(min=1, help="Work units that are trained again, at most; with --auditors.")
+    ] = None,
     yes: Yes = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, and show every cost; send nothing, need no key.")
@@ -164,7 +175,8 @@ def train(
 
     async def run() -> None:
         source = Source(model, data, recipe, label)
-        order = Order(source, rounds, trainers, chunks, parse_budget(budget), round_timeout)
+        most = parse_budget(budget)
+        order = Order(source, rounds, trainers, chunks, most, round_timeout, auditors=auditors, audits=audits)
         await run_train(settings, Wish(order, yes, dry_run, detach, compare, out), aftermath, as_json=as_json)
 
     settings, aftermath = _settings(directory, as_json), output.Aftermath()

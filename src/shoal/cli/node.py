@@ -20,12 +20,15 @@ from shoal.settings import Settings
 
 async def run_node(settings: Settings, role: str, *, yes: bool, as_json: bool) -> None:
     """Run until SIGTERM or Ctrl-C."""
-    runners = {"bootstrap": _bootstrap, "client": _client, "trainer": _trainer}
+    runners = {"bootstrap": _bootstrap, "client": _client, "trainer": _trainer, "validator": _validator}
     if role not in runners:
         raise UsageError(f"there is no role {role!r}", code="SHOAL-U01", hint=f"one of {', '.join(runners)}")
     if role == "trainer":
         stake = format_hbar(settings.stake_tinybar)
         confirm_on_mainnet(settings, f"register with a stake of {stake}, and pay fees for every task", yes=yes)
+    if role == "validator":
+        stake = format_hbar(settings.validator_stake_tinybar)
+        confirm_on_mainnet(settings, f"lock up to {stake} as a validator, and pay bonds and fees", yes=yes)
     async with until_told():
         await runners[role](settings, as_json)
 
@@ -40,6 +43,15 @@ async def _trainer(settings: Settings, as_json: bool) -> None:
     async with composition.open_node(settings, roles=["trainer"]) as node:
         _announce("trainer", node.network, as_json)
         await composition.trainer(node).run()
+
+
+async def _validator(settings: Settings, as_json: bool) -> None:
+    async with composition.open_node(settings, roles=["validator"]) as node:
+        service = composition.validator(node)
+        joined = await service.join()
+        more = {"locked": format_hbar(joined.stake), "pool": f"{joined.pool} validators"}
+        _announce("validator", node.network, as_json, **more)
+        await service.run()
 
 
 async def _client(settings: Settings, as_json: bool) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shoal.core.events import DisputeOpened, JurorFined, ValidatorJoined
+from shoal.core.ids import Address
 from shoal.core.task import State
 from shoal.ports import AccountState, Ledger, Movement
 
@@ -48,6 +51,12 @@ class Books:
     refunded: int
     penalties: int
     stakes_returned: int
+    forfeited: int
+    """Pay of slashed trainers, which went to the client."""
+    slashed: Mapping[str, int]
+    """Account -> what it lost of its stake for fraud."""
+    audits_paid: Mapping[str, int]
+    """Validator's account -> its pay, which `paid` holds too."""
     checks: Mapping[str, bool]
 
     @property
@@ -64,6 +73,9 @@ class Books:
             "paid_tinybar": dict(self.paid),
             "refunded_tinybar": self.refunded,
             "stakes_returned_tinybar": self.stakes_returned,
+            "forfeited_tinybar": self.forfeited,
+            "slashed_tinybar": dict(self.slashed),
+            "audits_paid_tinybar": dict(self.audits_paid),
             "fees_tinybar": self.fees,
             "conserved": self.conserved,
             "checks": dict(self.checks),
@@ -101,8 +113,17 @@ async def audit(
         for account, name in names.items()
     }
     contract = rows.pop(ledger.contract)
+    audits_paid = {accounts[who]: int(paid) for who, paid in state.audit_claims.items()}
     paid = {accounts[trainer]: int(claim.paid) for trainer, claim in state.claims.items()}
+    paid |= {account: paid.get(account, 0) + amount for account, amount in audits_paid.items()}
     penalties = sum(int(claim.penalty) for claim in state.claims.values())
+    forfeited = sum(int(claim.forfeited) for claim in state.claims.values())
+    slashed = {accounts[seat.trainer]: int(state.plan.slash) for seat in state.seats if seat.slashed}
+    gains = {accounts[who]: amount for who, amount in state.gains.items()}
+    out = {
+        account: row.received + inside[account].balance_tinybar for account, row in rows.items() if account in inside
+    }
+    stakes = await _stakes(ledger, until_ns, state, accounts, slashed)
     client = accounts[state.client]
     escrow, refunded = int(state.plan.escrow()), int(state.refunded)
     surplus = contract.before  # what a deployment leaves in it, and nothing else before the first deposit
@@ -112,14 +133,21 @@ async def audit(
             row.after - row.before == _net(row.account, movements) for row in (*rows.values(), contract)
         ),
         "every row balances": all(row.balances for row in rows.values()),
-        "escrow = pay + refund": escrow == sum(paid.values()) + refunded,
+        "escrow = pay + refund": escrow == sum(paid.values()) + refunded + forfeited,
         "the contract holds what it owes": contract.after - surplus == owed.total_tinybar,
         "no escrow is left": owed.escrow_tinybar == 0,
-        "no stake is locked": all(account.locked_tinybar == 0 for account in inside.values()),
+        "no stake is locked": all(
+            inside[account].locked_tinybar == stakes.locked.get(account, 0) for account in inside
+        ),
+        "nobody lost a stake but by a rule": all(
+            inside[account].stake_tinybar == rows[account].sent - stakes.bonds.get(account, 0) - lost
+            for account, lost in stakes.lost.items()
+        ),
         "what the contract owes is these accounts'": owed.total_tinybar == sum(row.held for row in rows.values()),
-        "the client got its refund": rows[client].sent - rows[client].received == escrow - refunded - penalties,
-        "every trainer got its pay": all(
-            rows[account].received + inside[account].balance_tinybar == amount for account, amount in paid.items()
+        "the client got its refund": rows[client].sent - out[client]
+        == escrow - refunded - penalties - forfeited - gains.get(client, 0) + _finder_fees(state),
+        "everybody got its pay": all(
+            out[account] == paid.get(account, 0) + gains.get(account, 0) for account in out if account != client
         ),
         "no HBAR was made or lost": int(await ledger.supply()) == supply_before,
     }
@@ -131,8 +159,48 @@ async def audit(
         refunded=refunded,
         penalties=penalties,
         stakes_returned=sum(int(claim.stake_returned) for claim in state.claims.values()),
+        forfeited=forfeited,
+        slashed=slashed,
+        audits_paid=audits_paid,
         checks=checks,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stakes:
+    locked: Mapping[str, int]
+    """What is locked of validators, who stay in the pool."""
+    lost: Mapping[str, int]
+    """Of trainers and validators: penalties, slashes and fines."""
+    bonds: Mapping[str, int]
+    """What they paid in that was no stake."""
+
+
+async def _stakes(
+    ledger: Ledger, until_ns: int, state: State, accounts: Mapping[Address, str], slashed: Mapping[str, int]
+) -> _Stakes:
+    locked: Counter[str] = Counter()
+    lost: Counter[str] = Counter({accounts[trainer]: 0 for trainer in state.claims})
+    bonds: Counter[str] = Counter()
+    for logged in await ledger.events(after_ns=0, until_ns=until_ns):
+        match logged.event:
+            case ValidatorJoined(account, amount) if account in accounts:
+                locked[accounts[account]] += amount
+                lost[accounts[account]] += 0
+            case JurorFined(juror=juror, amount=amount) if juror in accounts:
+                locked[accounts[juror]] -= amount
+                lost[accounts[juror]] += amount
+            case DisputeOpened(challenger=challenger, bond=bond) if challenger in accounts:
+                bonds[accounts[challenger]] += bond
+    for trainer, claim in state.claims.items():
+        lost[accounts[trainer]] += claim.penalty
+    lost.update(slashed)
+    return _Stakes(locked, lost, bonds)
+
+
+def _finder_fees(state: State) -> int:
+    """Of the penalties, what went to whoever found a wrong vote, and not to the client."""
+    return sum(int(claim.finder_fee) for claim in state.claims.values())
 
 
 def _row(

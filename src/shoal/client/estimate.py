@@ -12,12 +12,14 @@ from shoal.core.codec import digest
 from shoal.core.costs import Line, Payer
 from shoal.core.fees import Rate
 from shoal.core.ids import ZERO_DIGEST
-from shoal.core.manifest import Blob, ChunkInfo, Manifest, Rules
+from shoal.core.manifest import AuditRules, Blob, ChunkInfo, Manifest, Rules
 from shoal.core.money import Tinybar
 from shoal.core.quote import Quote, confirm_every_of
 from shoal.learn import document
 from shoal.learn.preflight import preflight
 
+TOLERANCE_PPM = 10_000
+"""Updates that are nearer than a hundredth of their norm were trained alike, on whatever processor."""
 CIPHER_BYTES = 512
 """What age adds to a small file; a tag per 64 KiB comes on top."""
 
@@ -44,7 +46,8 @@ class Estimate:
     def expected_paid(self) -> Tinybar:
         plan = self.offer.plan
         unit = min(self.expected_unit_price, plan.max_unit_price)
-        return Tinybar(self.offer.units * unit + plan.rounds * plan.aggregate_price)
+        audits = plan.audits * plan.audit_price
+        return Tinybar(self.offer.units * unit + plan.rounds * plan.aggregate_price + audits)
 
     @property
     def expected_back(self) -> Tinybar:
@@ -118,13 +121,18 @@ def estimate(
     report = preflight(document.parse(examined.exported.document), recipe)
     unit_s = report.step_s * recipe.local_steps
     fees_per_unit = pricing.fees_per_unit(
-        rounds=plan.rounds, chunks=-(-plan.chunks // plan.seats), confirm_every=rules.confirm_every, rate=rate
+        rounds=plan.rounds,
+        chunks=-(-plan.chunks // plan.seats),
+        confirm_every=rules.confirm_every,
+        rate=rate,
+        audits=-(-plan.audits // plan.seats),
     )
     train, validation = (part.x.nbytes + part.y.nbytes for part in (examined.split.train, examined.split.validation))
     weights = len(examined.exported.weights)
     slot = seal.slot_bytes(weights)
     upload = train + validation + weights + CIPHER_BYTES * (plan.chunks + 2)
-    manifest = _blank_manifest(examined, plan.chunks, slot, rules)
+    audit = AuditRules(rules.round_timeout_s, 2 * rules.round_timeout_s, TOLERANCE_PPM) if plan.audits else None
+    manifest = _blank_manifest(examined, plan.chunks, slot, rules, audit)
     return Estimate(
         offer=offer,
         rate=rate,
@@ -149,7 +157,12 @@ def rules_of(offer: Quote, round_timeout_s: int) -> Rules:
     return Rules(round_timeout_s, round_timeout_s, confirm_every=confirm_every_of(offer.plan.rounds))
 
 
-def _blank_manifest(examined: Examined, chunks: int, slot: int, rules: Rules) -> Manifest:
+def audit_rules_of(offer: Quote, round_timeout_s: int) -> AuditRules | None:
+    """How audits are judged: a validator's machine may be half as fast as a trainer's has to be."""
+    return AuditRules(round_timeout_s, 2 * round_timeout_s, TOLERANCE_PPM) if offer.plan.audits else None
+
+
+def _blank_manifest(examined: Examined, chunks: int, slot: int, rules: Rules, audit: AuditRules | None) -> Manifest:
     """A manifest as large as the real one will be, of which nothing else is known yet."""
     rows = len(examined.split.train.x)
     chunk = ChunkInfo(Blob(ZERO_DIGEST, limits.MIB), rows // chunks)
@@ -172,4 +185,5 @@ def _blank_manifest(examined: Examined, chunks: int, slot: int, rules: Rules) ->
             "classes": len(examined.classes or ()),
             "metric": examined.recipe.metric,
         },
+        audit=audit,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from shoal.core.audits import Finding, Kind, Ruling
 from shoal.core.ids import Address, short
 from shoal.core.money import format_hbar
 from shoal.core.task import Checkpoint, Phase, State
@@ -97,7 +98,77 @@ def happenings(old: State | None, new: State, name: Callable[[Address], str]) ->
         yield Happening(
             "result_confirmed", "a quorum confirmed the result on chain", {"result": new.confirmed.result.hex()}
         )
+    yield from _audits(old, new, name)
+    yield from _disputes(old, new, name)
     yield from _ends(old, new, name)
+
+
+_FINDINGS = {
+    Finding.OK: "{validator} trained chunk {chunk} of round {round} again: it is what {trainer} delivered",
+    Finding.WRONG: "{validator} trained chunk {chunk} of round {round} again: it is NOT what {trainer} delivered",
+    Finding.WITHHELD: "{trainer} let nobody see how it trained chunk {chunk} of round {round}",
+    Finding.LAPSED: "{validator} said nothing about chunk {chunk} of round {round}: nobody is paid for it",
+}
+_RULINGS = {
+    Ruling.UPHELD: "the jury upheld what {challenger} said",
+    Ruling.REJECTED: "the jury rejected what {challenger} said: its bond is lost",
+    Ruling.VOID: "the jury did not decide: the bond goes back to {challenger}",
+}
+
+
+def _audits(old: State, new: State, name: Callable[[Address], str]) -> Iterator[Happening]:
+    if new.drawn_round > old.drawn_round:
+        fresh = [audit for key, audit in new.audits.items() if key not in old.audits]
+        committee = sorted({name(audit.validator) for audit in fresh})
+        by = f" by {', '.join(committee)}" if committee else ""
+        yield Happening(
+            "drawn",
+            f"drawn from rounds {old.drawn_round + 1} to {new.drawn_round}: {counted(len(fresh), 'unit')} to audit{by}",
+            {"round": new.drawn_round, "audits": len(fresh), "auditors": committee},
+        )
+    for key, audit in new.audits.items():
+        before = old.audits.get(key)
+        if audit.finding is not None and (before is None or before.finding is None):
+            who = {"validator": name(audit.validator), "trainer": name(audit.unit.trainer)}
+            where = {"round": audit.unit.round, "chunk": audit.unit.chunk}
+            yield Happening(
+                "audited",
+                _FINDINGS[audit.finding].format(**who, **where),
+                {**who, **where, "finding": str(audit.finding)},
+            )
+
+
+def _disputes(old: State, new: State, name: Callable[[Address], str]) -> Iterator[Happening]:
+    for key, dispute in new.disputes.items():
+        before, challenger = old.disputes.get(key), name(dispute.challenger)
+        if before is None:
+            unit = dispute.unit
+            what = f"{name(dispute.accused)} of fraud" if dispute.kind is Kind.FRAUD else "the result"
+            where = f" in chunk {unit.chunk} of round {unit.round}" if unit else ""
+            verb = "accuses" if dispute.kind is Kind.FRAUD else "disputes"
+            yield Happening(
+                "accused",
+                f"{challenger} {verb} {what}{where}, with a bond of {format_hbar(dispute.bond)}",
+                {"challenger": challenger, "accused": name(dispute.accused), "bond_tinybar": int(dispute.bond)},
+            )
+        if dispute.jury and not (before and before.jury):
+            jury = [name(juror) for juror in dispute.jury]
+            yield Happening("jury", f"the jury is {', '.join(jury)}", {"jury": jury})
+        if dispute.ruling is not Ruling.OPEN and (before is None or before.ruling is Ruling.OPEN):
+            votes = sum(dispute.ballots.values()), len(dispute.jury)
+            text = _RULINGS[dispute.ruling].format(challenger=challenger)
+            yield Happening(
+                "ruling",
+                f"{text} ({votes[0]} of {votes[1]} found fraud)" if dispute.kind is Kind.FRAUD else text,
+                {"ruling": dispute.ruling.name.lower(), "challenger": challenger, "accused": name(dispute.accused)},
+            )
+    for index, seat in enumerate(new.seats):
+        if seat.slashed and not (index < len(old.seats) and old.seats[index].slashed):
+            yield Happening(
+                "slashed",
+                f"{name(seat.trainer)} is slashed: {format_hbar(new.plan.slash)} of its stake, and all its pay",
+                {"trainer": name(seat.trainer), "slash_tinybar": int(new.plan.slash)},
+            )
 
 
 def _round(checkpoint: Checkpoint, state: State, name: Callable[[Address], str]) -> Happening:
@@ -144,12 +215,21 @@ def _ends(old: State, new: State, name: Callable[[Address], str]) -> Iterator[Ha
             Phase.EXPIRED: f"expired: {format_hbar(new.refunded)} goes back to the client",
         }[new.phase]
         yield Happening(str(new.phase), text, {"refunded_tinybar": int(new.refunded)})
+    for validator, paid in new.audit_claims.items():
+        if validator not in old.audit_claims:
+            yield Happening(
+                "audits_paid",
+                f"{name(validator)} is paid {format_hbar(paid)} for its audits",
+                {"validator": name(validator), "paid_tinybar": int(paid)},
+            )
     for trainer, claim in new.claims.items():
         if trainer not in old.claims:
             back = format_hbar(claim.stake_returned)
             text = f"{name(trainer)} is paid {format_hbar(claim.paid)} and gets {back} of stake back"
             if claim.penalty:
                 text += f", less {format_hbar(claim.penalty)} for not showing up"
+            if claim.forfeited:
+                text += f"; what it would have earned, {format_hbar(claim.forfeited)}, goes to the client"
             yield Happening(
                 "paid",
                 text,

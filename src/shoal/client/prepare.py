@@ -20,7 +20,7 @@ from shoal.client.source import Source, load_data, load_model, recipe_of
 from shoal.core import limits
 from shoal.core.codec import CodecError, digest
 from shoal.core.ids import Digest
-from shoal.core.manifest import Blob, ChunkInfo, Manifest, Rules
+from shoal.core.manifest import AuditRules, Blob, ChunkInfo, Manifest, Rules
 from shoal.errors import DataError, UsageError
 from shoal.learn import chunks as chunkfiles
 from shoal.learn import data, document, export, train, update
@@ -84,6 +84,7 @@ async def prepare(
     network: str,
     contract: str,
     rules: Rules,
+    audit: AuditRules | None = None,
     progress: Callable[[str, int, int], None],
 ) -> Prepared:
     """Cut the data into chunks, encrypt each with a key of its own, upload, and write the manifest.
@@ -131,6 +132,7 @@ async def prepare(
             "classes": len(examined.classes or ()),
             "metric": examined.recipe.metric,
         },
+        audit=audit,
     )
     try:
         Manifest.from_bytes(manifest.to_bytes())

@@ -16,7 +16,7 @@ import trio
 
 from shoal.client import prepare
 from shoal.client.desk import Desk
-from shoal.client.estimate import rules_of
+from shoal.client.estimate import audit_rules_of, rules_of
 from shoal.client.prepare import Examined, Prepared
 from shoal.client.result import fetch_result, goal_of
 from shoal.client.session import home_of, own_way
@@ -30,6 +30,7 @@ from shoal.core.task import Phase, State
 from shoal.errors import CallReverted, MarketError, NetworkError, UsageError
 from shoal.learn.recipe import Recipe
 from shoal.ports import LoggedEvent
+from shoal.roles.pool import validators
 from shoal.roles.tasklog import find_task
 
 FEE_RESERVE = Tinybar(500_000_000)
@@ -65,6 +66,10 @@ class Order:
     round_timeout_s: int = 60
     bid_s: int | None = None
     """How long bids are taken; None takes what is usual on the network."""
+    auditors: int | None = None
+    """Validators in a committee and in a jury; None takes the recipe's, 0 is a task without audits."""
+    audits: int | None = None
+    """Work units that are trained again, at most; None takes the recipe's, else some for each trainer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,8 @@ class Purchase:
                 hint="top the account up, or give a smaller --budget or fewer --rounds",
                 money="nothing was spent",
             )
+        if offer.plan.auditors:
+            await self._check_pool(offer)
         if desk.settings.bootstrap and not await self._meets(lambda roles: True, BOOTSTRAP_TIMEOUT_S):
             raise NetworkError(
                 f"no bootstrap node can be reached: {', '.join(desk.settings.bootstrap)}",
@@ -143,6 +150,18 @@ class Purchase:
                 money="nothing was spent",
             )
         return await self._meets(lambda roles: "trainer" in roles, TRAINERS_TIMEOUT_S)
+
+    async def _check_pool(self, offer: Quote) -> None:
+        """A committee, and for a dispute a jury without the accuser, has to be had."""
+        pool, wanted = await validators(self._desk.ledger), offer.plan.auditors
+        if len(pool) > wanted:
+            return
+        raise MarketError(
+            f"the pool has {len(pool)} validators; a jury of {wanted} beside whoever accuses needs {wanted + 1}",
+            code="SHOAL-T20",
+            hint="fewer --auditors, or wait until more validators have joined (`shoal node run --role validator`)",
+            money="nothing was spent",
+        )
 
     async def _meets(self, wanted: Callable[[tuple[str, ...]], bool], timeout_s: float) -> bool:
         """Whether a peer of some kind is connected; it takes a moment until peers are, and have told their roles."""
@@ -167,6 +186,7 @@ class Purchase:
             network=desk.settings.network,
             contract=desk.settings.contract_id,
             rules=rules_of(offer, self._order.round_timeout_s),
+            audit=audit_rules_of(offer, self._order.round_timeout_s),
             progress=progress,
         )
         task = task_id(desk.ledger.address, prepared.manifest.hash)
@@ -299,9 +319,14 @@ def describe_quote(offer: Quote) -> str:
     plan = offer.plan
     return (
         f"worst case {format_hbar(offer.escrow)}: {plan.chunks} chunks x {plan.rounds} rounds at "
-        f"{format_hbar(plan.max_unit_price)} or less, {plan.rounds} aggregates at {format_hbar(plan.aggregate_price)}; "
+        f"{format_hbar(plan.max_unit_price)} or less, {plan.rounds} aggregates at {format_hbar(plan.aggregate_price)}"
+        f"{_audits_text(plan)}; "
         f"Hedera's fees about ${offer.fees_usd:.2f}. What is not earned comes back."
     )
+
+
+def _audits_text(plan: calls.Plan) -> str:
+    return f", {plan.audits} audits at {format_hbar(plan.audit_price)}" if plan.audits else ""
 
 
 def quoted(offer: Quote) -> dict[str, Any]:
@@ -316,6 +341,11 @@ def quoted(offer: Quote) -> dict[str, Any]:
         "chunks": plan.chunks,
         "trainers": plan.seats,
         "fees_usd": round(offer.fees_usd, 4),
+        **(
+            {"auditors": plan.auditors, "audits": plan.audits, "audit_price_tinybar": int(plan.audit_price)}
+            if plan.audits
+            else {}
+        ),
     }
 
 
@@ -334,6 +364,7 @@ def quote_of(order: Order, examined: Examined, *, network: str, rate: Rate, now_
     trainers = order.trainers or examined.recipe.trainers or DEFAULT_TRAINERS
     chunks = order.chunks or max(trainers, prepare.fewest_chunks(examined.split.train))
     rounds = order.rounds or examined.recipe.rounds
+    auditors = (examined.recipe.auditors or 0) if order.auditors is None else order.auditors
     timing = _local_timing() if network == "devnet" else Timing()
     timing = timing if order.bid_s is None else replace(timing, bid_s=order.bid_s)
     try:
@@ -343,10 +374,16 @@ def quote_of(order: Order, examined: Examined, *, network: str, rate: Rate, now_
             trainers=trainers,
             budget=order.budget,
             trainer_fees=pricing.fees_per_unit(
-                rounds=rounds, chunks=-(-chunks // trainers), confirm_every=confirm_every_of(rounds), rate=rate
+                rounds=rounds,
+                chunks=-(-chunks // trainers),
+                confirm_every=confirm_every_of(rounds),
+                rate=rate,
+                audits=-(-(order.audits or 0) // trainers),
             ),
             timing=timing,
             now_s=now_s,
+            auditors=auditors,
+            audits=(order.audits or examined.recipe.audits) if auditors else order.audits,
         )
     except BudgetTooSmall as error:
         raise MarketError(
@@ -359,7 +396,8 @@ def quote_of(order: Order, examined: Examined, *, network: str, rate: Rate, now_
         raise UsageError(
             str(error),
             code="SHOAL-U06",
-            hint="no more trainers than chunks, at most 256; many rounds of many chunks are several tasks",
+            hint="no more trainers than chunks, at most 256; many rounds of many chunks are several tasks; 3, 5 or 7 "
+            "auditors, and no more audits than work units",
             money="nothing was spent",
         ) from error
 

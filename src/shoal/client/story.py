@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from shoal.client.narrate import Happening, counted, happenings
+from shoal.core.duties import settled_mark
 from shoal.core.ids import Address, account_text
 from shoal.core.task import SECOND_NS, Phase, State
 
@@ -90,6 +91,8 @@ class Story:
 
 def _is_ended(state: State) -> bool:
     """Whether no more is to come: a trainer that never claims is not waited for."""
-    paid = state.claims.keys() >= {seat.trainer for seat in state.seats}
+    mark = settled_mark(state)
+    audited = {leaf.validator for leaf in mark.audit_credits} if mark else set()
+    paid = state.claims.keys() >= {seat.trainer for seat in state.seats} and state.audit_claims.keys() >= audited
     late = state.now_ns > state.settled_ns + CLAIMS_S * SECOND_NS
     return state.phase.over and (state.phase is not Phase.SETTLED or paid or late)

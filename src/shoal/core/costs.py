@@ -11,6 +11,7 @@ from shoal.core.calls import Plan
 
 # Entries as they lie on the topic, in bytes: measured in a demo of four trainers, the largest of each kind.
 BID_BYTES, ENVELOPE_BYTES, UPDATE_BYTES, CHECKPOINT_BYTES, RESULT_BYTES = 182, 1_019, 420, 386, 1_047
+OPEN_BYTES, VERDICT_BYTES = 2_200, 290
 _AWARD_BYTES, _LEAF_BYTES, _ASSIGN_BYTES, _HOLDERS_BYTES = 201, 25, 207, 5
 ENTRY_BYTES = 215
 """What an entry adds to its body: place, author, chain and signature."""
@@ -24,6 +25,8 @@ class Payer(StrEnum):
     CLIENT_AT_WORST = "client at worst"
     """What trainers do themselves as a rule, and the client where they do not."""
     TRAINERS = "trainers"
+    VALIDATORS = "validators"
+    ACCUSER = "accuser"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,32 @@ def lines(plan: Plan, *, manifest_bytes: int, confirm_every: int) -> tuple[Line,
         _call("publishResult", 1, trainers),
         _call("confirmResult", max(0, seats - 1), trainers),
         Line("withdraw, by trainers", seats, seats * fees.call(fees.GAS["withdraw"]), trainers),
+        *(_audit_lines(plan, votes) if plan.audits else ()),
+    )
+
+
+def _audit_lines(plan: Plan, draws: int) -> tuple[Line, ...]:
+    """What audits cost where nobody is accused."""
+    validators = Payer.VALIDATORS
+    return (
+        _call("requestDraw", draws, Payer.CLIENT),
+        _call("draw", draws, Payer.CLIENT),
+        _messages("openings", plan.audits, OPEN_BYTES, Payer.TRAINERS),
+        _messages("verdicts", plan.audits, VERDICT_BYTES, validators),
+        _call("claimAudits", plan.auditors, validators),
+        Line("withdraw, by validators", plan.auditors, plan.auditors * fees.call(fees.GAS["withdraw"]), validators),
+    )
+
+
+def dispute_lines(plan: Plan) -> tuple[Line, ...]:
+    """What one dispute costs on top; whoever accuses pays for all but the votes, as long as others are not quicker."""
+    accuser, jurors = Payer.ACCUSER, Payer.VALIDATORS
+    return (
+        _call("accuse", 1, accuser),
+        _call("drawJury", 1, accuser),
+        _messages("opening to the jury", 1, OPEN_BYTES, Payer.TRAINERS),
+        _call("judge", plan.auditors, jurors),
+        _call("resolve", 1, accuser),
     )
 
 
@@ -83,7 +112,10 @@ def _call(name: str, count: int, payer: Payer) -> Line:
 
 
 def _messages(what: str, count: int, size: int, payer: Payer) -> Line:
-    """Entries larger than a transaction are cut into several."""
+    return Line(what, count * -(-size // limits.TOPIC_MESSAGE_BYTES), count * messages(size), payer)
+
+
+def messages(size: int) -> int:
+    """What one entry costs, in tinycents: one larger than a transaction is cut into several."""
     whole, rest = divmod(size, limits.TOPIC_MESSAGE_BYTES)
-    each = whole * fees.message(limits.TOPIC_MESSAGE_BYTES) + (fees.message(rest) if rest else 0)
-    return Line(what, count * (whole + bool(rest)), count * each, payer)
+    return whole * fees.message(limits.TOPIC_MESSAGE_BYTES) + (fees.message(rest) if rest else 0)

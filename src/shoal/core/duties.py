@@ -9,12 +9,11 @@ import hashlib
 from dataclasses import dataclass
 
 from shoal.core import calls
+from shoal.core.court import TURN_S, court_calls
 from shoal.core.ids import Address, TaskId
 from shoal.core.merkle import proof
 from shoal.core.task import SECOND_NS, Checkpoint, Mark, Phase, State, Update
 
-TURN_S = 3
-"""Calls that anyone may make are made by one after the other, this far apart."""
 CLAIM_PERIOD_S = 30 * 24 * 3600
 """As in the contract: then what nobody claimed can be given back."""
 PATIENCE_S = 15
@@ -79,11 +78,11 @@ def work(view: State, me: Address) -> list[Work]:
 
 
 def payments(log: State, me: Address) -> list[calls.Call]:
-    """The calls about money that `me` should make now, by the log alone: expire, settle, claim, release."""
+    """The calls that `me` should make now, by the log alone: draw, resolve, expire, settle, claim, release."""
     task, plan = log.place.task, log.plan
-    due: list[calls.Call] = []
+    due = court_calls(log, me)
     if log.open_disputes:
-        return []  # nothing is settled before they have ended
+        return due  # nothing is settled before they have ended
     if log.phase is Phase.SETTLING and log.confirmed and _my_turn(log, me, log.confirmed.settle_after):
         due.append(calls.Settle(task))
     elif log.phase is Phase.OPEN and _my_turn(log, me, plan.award_until):
@@ -100,6 +99,7 @@ def payments(log: State, me: Address) -> list[calls.Call]:
         if _my_turn(log, me, log.settled_ns // SECOND_NS + CLAIM_PERIOD_S):
             return [calls.Expire(task)]
         due += [claim for leaf in _owed(log, me) if (claim := claim_for(log, leaf)) is not None]
+        due += [claim for who in _audits_owed(log, me) if (claim := audit_claim_for(log, who)) is not None]
     elif log.phase.over:
         due += [calls.Release(task, trainer) for trainer in _owed(log, me)]
     return due
@@ -118,6 +118,16 @@ def claim_for(log: State, trainer: Address) -> calls.Claim | None:
     return None
 
 
+def audit_claim_for(log: State, validator: Address) -> calls.ClaimAudits | None:
+    """The claim of one validator, with its proof; None where it has earned nothing."""
+    mark = settled_mark(log)
+    for index, leaf in enumerate(mark.audit_credits if mark else ()):
+        if mark is not None and leaf.validator == validator:
+            path = proof(mark.leaves(log.place), len(mark.credits) + index)
+            return calls.ClaimAudits(log.place.task, validator, leaf.audits, path)
+    return None
+
+
 def settled_mark(log: State) -> Mark | None:
     """What the money follows: the confirmed result, or after an early end the last confirmed checkpoint.
 
@@ -125,8 +135,8 @@ def settled_mark(log: State) -> Mark | None:
     """
     confirmed = log.confirmed
     round, root = (confirmed.round, confirmed.credits_root) if confirmed else (log.progress_round, log.progress_root)
-    mark = log.mark_of(round)
-    return mark if mark is not None and mark.root(log.place) == root else None
+    candidates = [mark for mark in (log.final, log.mark_of(round)) if mark is not None and mark.round == round]
+    return next((mark for mark in candidates if mark.root(log.place) == root), None)
 
 
 def checkpoint_vote(log: State, me: Address, mark: Mark) -> calls.ConfirmCheckpoint | None:
@@ -182,6 +192,14 @@ def _owed(log: State, me: Address) -> list[Address]:
         late = log.now_ns > log.settled_ns + PATIENCE_S * SECOND_NS
         mine += [seat.trainer for seat in log.seats if late or seat.lost or not seat.ready]
     return [trainer for trainer in mine if trainer not in log.claims]
+
+
+def _audits_owed(log: State, me: Address) -> list[Address]:
+    """Whose audits `me` claims: its own; the client after a while everybody's."""
+    mark = settled_mark(log)
+    late = me == log.client and log.now_ns > log.settled_ns + PATIENCE_S * SECOND_NS
+    earned = [leaf.validator for leaf in mark.audit_credits] if mark else []
+    return [who for who in earned if (who == me or late) and who not in log.audit_claims]
 
 
 def _turn(log: State, me: Address) -> int:

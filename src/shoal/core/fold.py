@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from shoal.core import fold_entries, fold_events
+from shoal.core import fold_audits, fold_entries, fold_events
 from shoal.core.entries import Entry, Place
 from shoal.core.events import Event, TaskCreated
 from shoal.core.task import SECOND_NS, Author, Phase, State
@@ -56,18 +56,25 @@ def step(state: State, item: Item) -> State:
 def advance(state: State, time_ns: int) -> State:
     """Let consensus time pass: everyone whose deadline came loses its seat or its turn."""
     while (due := next_deadline(state)) is not None and due <= time_ns:
-        state = _expire_turn(replace(state, now_ns=due))
+        expire = fold_entries.expire_audits if due == fold_audits.next_due(state) else _expire_turn
+        state = expire(replace(state, now_ns=max(due, state.now_ns)))
     return replace(state, now_ns=time_ns) if time_ns > state.now_ns else state
 
 
 def next_deadline(state: State) -> int | None:
     """When the fold will next change by time alone (ns), if nothing else happens."""
+    dues = [due for due in (_turn_due(state), fold_audits.next_due(state)) if due is not None]
+    return min(dues, default=None)
+
+
+def _turn_due(state: State) -> int | None:
+    """When whoever is waited for loses its seat or its turn."""
     if state.manifest is None or not state.active():
         return None
     rules = state.manifest.rules
     if state.phase is Phase.RUNNING:
         wait_s = rules.round_timeout_s if state.waiting_for() else rules.aggregate_timeout_s
-    elif state.phase is Phase.FINISHED and state.marks:
+    elif state.phase is Phase.FINISHED and state.final:
         wait_s = rules.aggregate_timeout_s * (PUBLISH_PATIENCE if state.result else 1)
     else:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shoal.core import limits
+from shoal.core import fold_audits, limits
 from shoal.core.codec import CodecError
 from shoal.core.entries import Entry
 from shoal.core.ids import Address, Digest
@@ -95,7 +95,15 @@ def finish(state: State) -> State:
     last = state.base
     if state.mark_of(last.round) is None:
         state = replace(state, marks=(*state.marks, _mark(state, last)))
-    return replace(state, phase=Phase.FINISHED, turn_ns=state.now_ns, result=None)
+    return close(replace(state, phase=Phase.FINISHED, turn_ns=state.now_ns, result=None))
+
+
+def close(state: State) -> State:
+    """Say what everybody is owed, once the last audits are done: from then on it does not change."""
+    if state.phase is not Phase.FINISHED or state.final is not None or fold_audits.waits(state):
+        return state
+    final = _mark(state, state.base) if fold_audits.rules_of(state) else state.marks[-1]
+    return replace(state, final=final, turn_ns=state.now_ns)
 
 
 def end_if_nothing_left(state: State) -> State:
@@ -267,7 +275,19 @@ _RULES: dict[str, Callable[[State, Address, Mapping[str, Any]], State]] = {
     "void": _void,
     "checkpoint": _checkpoint,
     "result": _result,
+    "open": fold_audits.take_open,
+    "verdict": lambda state, author, body: _settled_seats(fold_audits.take_verdict(state, author, body)),
 }
+
+
+def _settled_seats(state: State) -> State:
+    """A seat may have been lost, or the last audit have ended."""
+    return close(end_if_nothing_left(state))
+
+
+def expire_audits(state: State) -> State:
+    """Audits whose time has come."""
+    return hear_early(_settled_seats(fold_audits.expire(state)))
 
 
 def _mark(state: State, checkpoint: Checkpoint) -> Mark:
@@ -276,6 +296,7 @@ def _mark(state: State, checkpoint: Checkpoint) -> Mark:
         checkpoint=checkpoint.state,
         log_position=checkpoint.time_ns,
         credits=tuple(_credit(state, seat) for seat in state.seats),
+        audit_credits=fold_audits.credits_of(state),
     )
 
 

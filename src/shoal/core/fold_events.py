@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shoal.core import events as ev
-from shoal.core import fold_entries
+from shoal.core import fold_audits, fold_entries
 from shoal.core.ids import ZERO_DIGEST, Digest
 from shoal.core.money import ZERO, Tinybar
 from shoal.core.task import Author, Checkpoint, Claim, Mark, Phase, Seat, State
@@ -28,15 +28,13 @@ def take(state: State, event: ev.Event) -> State:
         case ev.CheckpointVoted() | ev.ResultPublished() | ev.ResultVoted():
             return _voted(state, event)
         case ev.CheckpointConfirmed():
-            return replace(state, progress_round=event.round, progress_root=event.credits_root)
+            return replace(
+                state, progress_round=event.round, progress_root=event.credits_root, progress_ns=state.now_ns
+            )
         case ev.ResultConfirmed():
             return replace(state, phase=Phase.SETTLING, confirmed=event)
         case ev.Settled():
             return replace(state, phase=Phase.SETTLED, settled=event, settled_ns=state.now_ns, refunded=event.refunded)
-        case ev.DisputeOpened():
-            return replace(state, open_disputes=state.open_disputes + 1)
-        case ev.DisputeClosed():
-            return replace(state, open_disputes=state.open_disputes - 1)
         case ev.ReplacementProposed():
             return replace(state, replacements={**state.replacements, event.dispute_id: event.result})
         case ev.ResultReplaced():
@@ -44,8 +42,7 @@ def take(state: State, event: ev.Event) -> State:
         case ev.Slashed():
             return _slashed(state, event)
         case ev.Claimed():
-            claim = Claim(event.paid, event.stake_returned, Tinybar(event.penalty + event.finder_fee))
-            return replace(state, claims={**state.claims, event.trainer: claim})
+            return _claimed(state, event)
         case ev.Released():
             claim = Claim(event.compensation, event.stake_returned, ZERO)
             return replace(state, claims={**state.claims, event.trainer: claim})
@@ -53,6 +50,31 @@ def take(state: State, event: ev.Event) -> State:
             return _ended(state, Phase.CANCELLED, event)
         case ev.Expired():
             return _ended(state, Phase.EXPIRED, event)
+        case _:
+            return _court(state, event)
+
+
+def _court(state: State, event: ev.Event) -> State:
+    """What the events of audits and disputes say."""
+    match event:
+        case ev.DrawRequested():
+            return replace(state, draw_requested_ns=state.now_ns)
+        case ev.Drawn():
+            return fold_entries.close(fold_audits.take_drawn(state, event))
+        case ev.DisputeOpened():
+            return fold_audits.take_dispute(state, event)
+        case ev.JuryDrawn():
+            return fold_audits.take_jury(state, event)
+        case ev.Judged():
+            return fold_audits.take_ballot(state, event)
+        case ev.JurorPaid():
+            return fold_audits.gained(state, event.juror, event.amount)
+        case ev.JurorFined():
+            return fold_audits.gained(state, event.to, event.amount)
+        case ev.DisputeClosed():
+            return fold_audits.take_ruling(state, event)
+        case ev.AuditsClaimed():
+            return replace(state, audit_claims={**state.audit_claims, event.validator: event.paid})
         case _:
             return state
 
@@ -120,11 +142,24 @@ def _same(state: State, mark: Mark, event: ev.CheckpointVoted | ev.ResultPublish
 
 def _slashed(state: State, event: ev.Slashed) -> State:
     """It has lost its seat; while the task runs its backups take over, with the whole time for it."""
-    seats = tuple(replace(seat, lost="slashed") if seat.trainer == event.trainer else seat for seat in state.seats)
+    finder = fold_audits.finder_of(state, event.trainer)
+    state = fold_audits.gained(state, finder, event.to_finder) if finder else state
+    state = fold_audits.gained(state, state.client, event.to_client)
+    seats = tuple(
+        replace(seat, lost="slashed", slashed=True) if seat.trainer == event.trainer else seat for seat in state.seats
+    )
     if state.phase is not Phase.RUNNING:
-        return replace(state, seats=seats)
+        return fold_entries.close(replace(state, seats=seats))
     state = replace(state, seats=seats, turn_ns=state.now_ns)
     return fold_entries.hear_early(fold_entries.end_if_nothing_left(state))
+
+
+def _claimed(state: State, event: ev.Claimed) -> State:
+    penalty = Tinybar(event.penalty + event.finder_fee)
+    claim = Claim(event.paid, event.stake_returned, penalty, event.forfeited, event.finder_fee)
+    state = replace(state, claims={**state.claims, event.trainer: claim})
+    finder = fold_audits.finder_of(state, None)
+    return fold_audits.gained(state, finder, event.finder_fee) if finder else state
 
 
 def _replaced(state: State, event: ev.ResultReplaced) -> State:

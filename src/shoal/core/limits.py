@@ -17,6 +17,9 @@ SEATS = 256
 TASK_LIFE_S = 7 * 24 * 3600
 """Presigned URLs live 7 days at most, so a task may not live longer."""
 
+AUDITORS = 7
+"""Validators in one committee or jury."""
+
 BIDS = 10_000
 """Sealed bids kept for one task; anyone may write them, at the price of a message each."""
 SLOTS = 24_000

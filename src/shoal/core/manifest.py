@@ -43,6 +43,19 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditRules:
+    """How audits are judged. Seconds of consensus time."""
+
+    open_s: int
+    """A trainer that has not opened a drawn unit by then is a no-show; and so long the last draw is waited for."""
+    verdict_s: int
+    """What a validator has for each of its units, from their opening."""
+    tolerance_ppm: int
+    """How far an update may be from what the validator finds, in millionths of its norm: other processors add up in
+    another order. What is nearer was trained, what is further was not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     nonce: bytes
     """16 random bytes: the same training can be bought twice."""
@@ -61,8 +74,10 @@ class Manifest:
     rules: Rules
     summary: dict[str, Any]
     """For people: name, rows, classes, shape. Never data."""
+    audit: AuditRules | None = None
 
     def to_bytes(self) -> bytes:
+        audit = self.audit
         return encode(
             {
                 "v": 1,
@@ -79,6 +94,7 @@ class Manifest:
                 "rules": [self.rules.round_timeout_s, self.rules.aggregate_timeout_s, self.rules.confirm_every],
                 "summary": self.summary,
             }
+            | ({"audit": [audit.open_s, audit.verdict_s, audit.tolerance_ppm]} if audit else {})
         )
 
     @property
@@ -108,6 +124,7 @@ class Manifest:
                 slot_bytes=_whole(value["slot_bytes"], 1, limits.WEIGHTS_BYTES),
                 rules=_parse_rules(value["rules"]),
                 summary=_table(value["summary"]),
+                audit=_parse_audit(value["audit"]) if "audit" in value else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CodecError(f"not a manifest: {error}") from error
@@ -139,6 +156,15 @@ def _parse_rules(value: Any) -> Rules:
         _whole(round_timeout, 1, limits.TASK_LIFE_S),
         _whole(aggregate_timeout, 1, limits.TASK_LIFE_S),
         _whole(confirm_every, 1, limits.ROUNDS),
+    )
+
+
+def _parse_audit(value: Any) -> AuditRules:
+    open_s, verdict_s, tolerance_ppm = value
+    return AuditRules(
+        _whole(open_s, 1, limits.TASK_LIFE_S),
+        _whole(verdict_s, 1, limits.TASK_LIFE_S),
+        _whole(tolerance_ppm, 0, 1_000_000),
     )
 
 

@@ -12,7 +12,7 @@ _CALLS = ("accept", "ready", "confirmResult", "claim", "withdraw")
 """Made once by each trainer of a task."""
 
 
-def fees_per_unit(*, rounds: int, chunks: int, confirm_every: int, rate: Rate) -> Tinybar:
+def fees_per_unit(*, rounds: int, chunks: int, confirm_every: int, rate: Rate, audits: int = 0) -> Tinybar:
     """Hedera's fees of one trainer in a task that goes well, spread over its work units and rounded up.
 
     >>> fees_per_unit(rounds=10, chunks=1, confirm_every=3, rate=Rate(cents=12, hbars=1)) / TINYBAR_PER_HBAR
@@ -21,8 +21,10 @@ def fees_per_unit(*, rounds: int, chunks: int, confirm_every: int, rate: Rate) -
     Args:
         chunks: that it holds.
         confirm_every: rounds between two checkpoints that it votes for.
+        audits: units that it opens to validators, about.
     """
     once = sum(fees.call(fees.GAS[name]) for name in _CALLS) + fees.message(costs.BID_BYTES)
+    once += audits * costs.messages(costs.OPEN_BYTES)
     votes = rounds // confirm_every * fees.call(fees.GAS["confirmCheckpoint"])
     units = rounds * chunks
     return Tinybar(-(-rate.tinybar(once + votes + units * fees.message(costs.UPDATE_BYTES)) // units))

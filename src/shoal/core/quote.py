@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shoal.core import costs, fees, limits
 from shoal.core.calls import Plan
@@ -16,6 +16,18 @@ FEE_ROOM = 2
 SEAT_STAKE = Tinybar(100_000_000)
 COMPENSATION = Tinybar(100_000)
 NO_SHOW_PENALTY = Tinybar(10_000_000)
+
+# In a task with audits.
+MAX_NO_SHOW_PENALTY = Tinybar(50_000_000)
+"""What trainers put up with by default."""
+MAX_AUDIT_PRICE = Tinybar(40_000_000)
+"""An audit is the work of a unit, and is paid like one; more would need larger stakes than trainers have."""
+AUDITED_STAKE = Tinybar(200_000_000)
+SLASH_FEES = 4
+"""How many times the fees of a jury a slash is, at least: half goes to whoever found the fraud, which pays the jury."""
+FINDER_SHARE = 5_000
+BOND_FEES = 2
+"""A bond is so many times what the jury costs: what a false accuser loses to the accused."""
 
 
 class BudgetTooSmall(ValueError):
@@ -41,9 +53,13 @@ class Timing:
     start_s: int = 300
     train_s: int = 24 * 3600
     window_s: int = 60
+    dispute_s: int = 3600
+    """For the draw of a jury, and again for its votes."""
 
 
-LOCAL_TIMING = Timing(bid_s=12, award_s=60, accept_s=30, standby_s=15, start_s=120, train_s=3600, window_s=4)
+LOCAL_TIMING = Timing(
+    bid_s=12, award_s=60, accept_s=30, standby_s=15, start_s=120, train_s=3600, window_s=4, dispute_s=180
+)
 """For a ledger on the same machine, where consensus takes milliseconds."""
 
 
@@ -68,6 +84,8 @@ def quote(
     timing: Timing,
     now_s: int,
     min_trainers: int | None = None,
+    auditors: int = 0,
+    audits: int | None = None,
 ) -> Quote:
     """Turn a wish into a plan.
 
@@ -75,6 +93,8 @@ def quote(
         budget: all that may ever be spent on trainers; the ceiling of a work unit follows from it.
         trainer_fees: what the ledger charges a trainer for each work unit, which it will ask for.
         now_s: consensus time; every deadline is absolute.
+        auditors: validators in a committee and in a jury: 3, 5 or 7; 0 for a task without audits.
+        audits: paid at most; None takes one for each ten units, and one for each trainer at least.
 
     Raises:
         BudgetTooSmall: less than one tinybar a work unit would be left.
@@ -86,20 +106,26 @@ def quote(
     held = -(-chunks // trainers) * (2 if trainers > 1 else 1)
     if rounds * (held + 1) + trainers > limits.AUTHOR_ENTRIES or rounds * (2 * chunks + trainers) > limits.SLOTS:
         raise TooLarge(f"{chunks} chunks x {rounds} rounds are more than one task can hold")
+    if auditors and (auditors % 2 == 0 or not 0 < auditors <= limits.AUDITORS):
+        raise ValueError(f"{auditors} auditors: an odd number up to {limits.AUDITORS}, or 0")
+    if audits and not (auditors and 0 < audits <= units):
+        raise ValueError(f"{audits} audits: at most one for each of {units} work units, and with auditors")
+    checked = (max(trainers, -(-units // 10)) if audits is None else audits) if auditors else 0
     if budget is None:
         unit_price = DEFAULT_UNIT_TINYBAR + FEE_ROOM * trainer_fees
         aggregate_price = unit_price // AGGREGATE_SHARE
     else:
-        unit_price = int(budget) * AGGREGATE_SHARE // (units * AGGREGATE_SHARE + rounds)
+        unit_price = int(budget) * AGGREGATE_SHARE // ((units + checked) * AGGREGATE_SHARE + rounds)
         aggregate_price = unit_price // AGGREGATE_SHARE
     if unit_price < 1:
-        raise BudgetTooSmall(units + rounds)
+        raise BudgetTooSmall(units + checked + rounds)
     bid_until = now_s + timing.bid_s
     award_until = bid_until + timing.award_s
     accept_until = award_until + timing.accept_s
     standby_until = accept_until + timing.standby_s
     start_until = standby_until + timing.start_s
-    escrow = units * unit_price + rounds * aggregate_price
+    audit_price = min(unit_price, MAX_AUDIT_PRICE) if checked else 0
+    escrow = units * unit_price + rounds * aggregate_price + checked * audit_price
     plan = Plan(
         chunks=chunks,
         rounds=rounds,
@@ -118,9 +144,30 @@ def quote(
         end_by=start_until + timing.train_s,
         window=timing.window_s,
     )
+    plan = _with_audits(plan, auditors, checked, Tinybar(audit_price), timing) if checked else plan
     told = costs.lines(plan, manifest_bytes=costs.manifest_estimate(chunks), confirm_every=confirm_every_of(rounds))
     usd = costs.total(told, costs.Payer.CLIENT) / fees.TINYCENTS_PER_USD
     return Quote(plan, plan.escrow(), units, usd)
+
+
+def _with_audits(plan: Plan, auditors: int, audits: int, audit_price: Tinybar, timing: Timing) -> Plan:
+    """What makes it dear to cheat, to hide it, and to accuse wrongly."""
+    jury = auditors * audit_price
+    stake = max(AUDITED_STAKE, SLASH_FEES * jury)
+    # Who was paid for false updates and then lets nobody see them must not go away with the pay since the last draw.
+    span = confirm_every_of(plan.rounds) * -(-plan.chunks // plan.seats) * plan.max_unit_price
+    return replace(
+        plan,
+        stake_per_seat=Tinybar(stake),
+        no_show_penalty=Tinybar(min(MAX_NO_SHOW_PENALTY, max(NO_SHOW_PENALTY, span))),
+        auditors=auditors,
+        audit_price=audit_price,
+        audits=audits,
+        bond=Tinybar(BOND_FEES * jury),
+        slash=Tinybar(stake),
+        finder_share=FINDER_SHARE,
+        dispute_time=timing.dispute_s,
+    )
 
 
 def confirm_every_of(rounds: int) -> int:

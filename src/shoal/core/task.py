@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from shoal.core.audits import Audit, Dispute, Ruling
 from shoal.core.calls import Plan, Result
 from shoal.core.codec import digest, encode
 from shoal.core.entries import Place
-from shoal.core.events import ResultConfirmed, Settled
+from shoal.core.events import Member, ResultConfirmed, Settled
 from shoal.core.ids import ZERO_DIGEST, Address, Digest
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AuditLeaf, AwardLeaf, CreditLeaf, root
@@ -50,6 +51,8 @@ class Seat:
     ready: bool = False
     lost: str = ""
     """Why it lost its seat; empty while it holds it."""
+    slashed: bool = False
+    """A jury found fraud: no vote, no pay, and a part of its stake is gone."""
 
     @property
     def active(self) -> bool:
@@ -183,6 +186,11 @@ class Claim:
     paid: Tinybar
     stake_returned: Tinybar
     penalty: Tinybar
+    """Of the stake, for a no-show or a wrong vote; the finder's part included."""
+    forfeited: Tinybar = ZERO
+    """Pay of a slashed trainer, which goes to the client."""
+    finder_fee: Tinybar = ZERO
+    """Of the penalty, what goes to whoever found a wrong vote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +228,12 @@ class State:
     units: Mapping[Address, int] = field(default_factory=dict)
     aggregates: Mapping[Address, int] = field(default_factory=dict)
     marks: tuple[Mark, ...] = ()
+    final: Mark | None = None
+    """What the result settles: set once there is no more round to train and, where there are audits, these are done."""
     votes: frozenset[tuple[Address, bytes]] = frozenset()
     progress_round: int = 0
+    progress_ns: int = 0
+    """When it was confirmed."""
     progress_root: bytes = b""
     result: ResultNote | None = None
     """The one that is to be confirmed now."""
@@ -237,7 +249,18 @@ class State:
     claims: Mapping[Address, Claim] = field(default_factory=dict)
     refunded: Tinybar = ZERO
     compensation: Tinybar = ZERO
-    open_disputes: int = 0
+    draw_requested_ns: int = 0
+    """When a draw was asked for that was not made yet."""
+    drawn_round: int = 0
+    """Up to which round the draws have gone."""
+    members: Mapping[Address, Member] = field(default_factory=dict)
+    """Every validator that was drawn, as auditor or juror."""
+    audits: Mapping[tuple[int, int], Audit] = field(default_factory=dict)
+    """By round and chunk, in the order of the draws."""
+    disputes: Mapping[bytes, Dispute] = field(default_factory=dict)
+    audit_claims: Mapping[Address, Tinybar] = field(default_factory=dict)
+    gains: Mapping[Address, int] = field(default_factory=dict)
+    """What the court gave to whom, beside pay: bonds, jurors' fees, fines, parts of a slashed stake. In tinybar."""
     replacements: Mapping[bytes, Result] = field(default_factory=dict)
     """What open or past disputes propose as the result, by dispute."""
     authors: Mapping[Address, Author] = field(default_factory=dict)
@@ -284,9 +307,8 @@ class State:
         return next((mark for mark in self.marks if mark.round == round), None)
 
     @property
-    def final(self) -> Mark | None:
-        """The mark that the result settles, once there is no more round to train."""
-        return self.marks[-1] if self.phase is not Phase.RUNNING and self.marks else None
+    def open_disputes(self) -> int:
+        return sum(dispute.ruling is Ruling.OPEN for dispute in self.disputes.values())
 
     def voted(self, voter: Address, subject: bytes) -> bool:
         return (voter, subject) in self.votes

@@ -61,6 +61,10 @@ class Recipe:
     rounds: int = DEFAULT_ROUNDS
     trainers: int | None = None
     """How many trainers the author suggests."""
+    auditors: int | None = None
+    """Validators in a committee and in a jury, odd: the author wants audits."""
+    audits: int | None = None
+    """How many work units are trained again, at most."""
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Recipe:
@@ -74,6 +78,7 @@ class Recipe:
         _refuse_unknown(value, tuple(cls.__dataclass_fields__), "the recipe")
         loss = _choice(_need(value, "loss"), tuple(LOSSES), "loss")
         clip, trainers = value.get("grad_clip"), value.get("trainers")
+        auditors, audits = value.get("auditors"), value.get("audits")
         return cls(
             loss=loss,
             optimizer=_optimizer(_need(value, "optimizer")),
@@ -85,6 +90,8 @@ class Recipe:
             grad_clip=None if clip is None else _positive(clip, 1e6, "grad_clip"),
             rounds=_whole(value.get("rounds", DEFAULT_ROUNDS), 1, limits.ROUNDS, "rounds"),
             trainers=None if trainers is None else _whole(trainers, 1, limits.SEATS, "trainers"),
+            auditors=None if auditors is None else _whole(auditors, 0, limits.AUDITORS, "auditors"),
+            audits=None if audits is None else _whole(audits, 1, limits.CHUNKS * limits.ROUNDS, "audits"),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,7 +106,12 @@ class Recipe:
             "seed": self.seed,
             "rounds": self.rounds,
         }
-        optional = {"grad_clip": self.grad_clip, "trainers": self.trainers}
+        optional = {
+            "grad_clip": self.grad_clip,
+            "trainers": self.trainers,
+            "auditors": self.auditors,
+            "audits": self.audits,
+        }
         return plain | {key: value for key, value in optional.items() if value is not None}
 
     def lr_at(self, step: int, total_steps: int) -> float:

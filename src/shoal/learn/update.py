@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -197,6 +198,29 @@ def difference(new: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> State:
     return {
         name: new[name] ^ tensor if tensor.dtype == torch.bool else new[name] - tensor for name, tensor in base.items()
     }
+
+
+def distance(mine: Path, theirs: Path, document: GraphDocument) -> float:
+    """How far an update is from one's own, relative to the norm of one's own, over all tensors together.
+
+    >>> distance(Path("mine"), Path("mine"), document)  # doctest: +SKIP
+    0.0
+
+    Returns:
+        Infinity where the other is not finite, or where one's own is zero and the other is not.
+
+    Raises:
+        ModelError: SHOAL-M11, one of them is no update of this model.
+    """
+    apart = norm = 0.0
+    with open_state(mine, document) as own, open_state(theirs, document) as other:
+        for name in document.state_specs():
+            ours = get_tensor(own, name).to(torch.float64)
+            apart += float((get_tensor(other, name).to(torch.float64) - ours).square().sum())
+            norm += float(ours.square().sum())
+    if not math.isfinite(apart):
+        return math.inf
+    return math.sqrt(apart / norm) if norm else (math.inf if apart else 0.0)
 
 
 def apply(base: Mapping[str, Tensor], update: Mapping[str, Tensor]) -> State:

@@ -23,6 +23,8 @@ from shoal.settings import Settings, write_toml
 READY_S = 90.0
 TRAINER_HBAR = 20
 CLIENT_HBAR = 100
+VALIDATOR_HBAR = 120
+"""The contract's stake, and enough for bonds and fees."""
 CONTRACT = "local"
 """Names the deployment of a stack's own contract."""
 ASKS_HBAR_PER_HOUR = (1.0, 1.2, 1.4, 1.7)
@@ -54,6 +56,11 @@ class LocalStack:
         """Those that still run."""
         return [child for name, child in self.children.items() if name.startswith("trainer-") and child.alive]
 
+    def workers(self) -> list[Child]:
+        """Trainers and validators that still run."""
+        prefixes = ("trainer-", "validator-")
+        return [child for name, child in self.children.items() if name.startswith(prefixes) and child.alive]
+
     async def stop(self) -> None:
         """End everything, the last started first."""
         for child in reversed(list(self.children.values())):
@@ -69,6 +76,8 @@ async def local_stack(
     ledger: Settings | None = None,
     trainer_hbar: int = TRAINER_HBAR,
     client_hbar: int = CLIENT_HBAR,
+    validators: int = 0,
+    cheats: int = 0,
 ) -> AsyncIterator[LocalStack]:
     """Start everything, hand it over, and end everything on the way out.
 
@@ -79,6 +88,7 @@ async def local_stack(
         ledger: a ledger that runs already, and the operator that pays for contract and accounts on it; None starts a
             devnet.
         trainer_hbar, client_hbar: what each account is given.
+        cheats: how many of the trainers, the last ones, deliver false updates; a devnet only.
 
     Raises:
         ProcessError: SHOAL-P01, a process did not come up, or died while it was needed; P08, too few trainers are left.
@@ -86,7 +96,7 @@ async def local_stack(
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack = LocalStack(directory, ledger or Settings(), Settings(), trainer_hbar=trainer_hbar, client_hbar=client_hbar)
     try:
-        await _start(stack, trainers, say, own_ledger=ledger is None)
+        await _start(stack, Crew(trainers, validators, cheats), say, own_ledger=ledger is None)
         async with trio.open_nursery() as nursery:
             for child in stack.children.values():
                 nursery.start_soon(child.watch, _mourner(stack, trainers, say))
@@ -117,13 +127,30 @@ def _mourner(stack: LocalStack, trainers: int, say: Callable[[str], None]) -> Ca
     return mourn
 
 
-async def _start(stack: LocalStack, trainers: int, say: Callable[[str], None], *, own_ledger: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who works on the network."""
+
+    trainers: int
+    validators: int
+    cheats: int
+
+    def accounts(self, stack: LocalStack) -> list[tuple[str, int]]:
+        """Every account and the HBAR that it is given."""
+        return [
+            *((f"trainer-{n + 1}", stack.trainer_hbar) for n in range(self.trainers)),
+            *((f"validator-{n + 1}", VALIDATOR_HBAR) for n in range(self.validators)),
+            ("client", stack.client_hbar),
+        ]
+
+
+async def _start(stack: LocalStack, crew: Crew, say: Callable[[str], None], *, own_ledger: bool) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_start_storage, stack)
         if own_ledger:
             await _start_devnet(stack)
     say(f"ledger ({stack.settings.network}) and S3 server are up")
-    contract, accounts = await _provision(stack, trainers, say)
+    contract, accounts = await _provision(stack, crew, say)
     bootstrap = await _start_node(stack, "bootstrap", "bootstrap", {})
     common = {
         "contract_id": contract,
@@ -132,12 +159,19 @@ async def _start(stack: LocalStack, trainers: int, say: Callable[[str], None], *
         "private_urls": True,  # the store is on this machine
     }
     async with trio.open_nursery() as nursery:
-        for index in range(trainers):
+        for index in range(crew.trainers):
             name = f"trainer-{index + 1}"
             asks = ASKS_HBAR_PER_HOUR[index % len(ASKS_HBAR_PER_HOUR)]
             values = {**common, **accounts[name], "hbar_per_hour": asks}
+            if index >= crew.trainers - crew.cheats:
+                values["testing_false_updates"] = True
             nursery.start_soon(_start_node, stack, "trainer", name, values)
-    say(f"bootstrap node and {trainers} trainers are up")
+        for index in range(crew.validators):
+            name = f"validator-{index + 1}"
+            nursery.start_soon(_start_node, stack, "validator", name, {**common, **accounts[name]})
+    say(f"bootstrap node and {crew.trainers} trainers are up")
+    if crew.validators:
+        say(f"{crew.validators} validators are in the pool")
     storage = json.loads((stack.directory / "storage" / "endpoint.json").read_text())
     client_dir = stack.directory / "client"
     client_dir.mkdir(exist_ok=True, mode=0o700)
@@ -191,7 +225,7 @@ def _start_child(stack: LocalStack, name: str, arguments: list[str], *, essentia
 
 
 async def _provision(
-    stack: LocalStack, trainers: int, say: Callable[[str], None]
+    stack: LocalStack, crew: Crew, say: Callable[[str], None]
 ) -> tuple[str, dict[str, dict[str, str]]]:
     """Deploy the contract and create the accounts, all through the ledger adapter; what is there is used again."""
     note = stack.directory / NOTE
@@ -201,8 +235,7 @@ async def _provision(
     async with open_ledger(stack.settings) as ledger:
         say(f"contract {contract} is taken up again" if contract else "the contract is being deployed")
         contract = contract or (await ledger.deploy(CONTRACT)).contract_id
-        wanted = [*((f"trainer-{n + 1}", stack.trainer_hbar) for n in range(trainers)), ("client", stack.client_hbar)]
-        for name, hbar in wanted:
+        for name, hbar in crew.accounts(stack):
             if name not in accounts:
                 key = ledger.new_key()
                 account = await ledger.create_account(hbar * TINYBAR_PER_HBAR, key)
@@ -211,7 +244,7 @@ async def _provision(
         stack.names[contract] = "contract"
         with whole_file(note) as file:
             file.write(json.dumps({"contract": contract, "accounts": accounts}).encode())
-        say(f"contract {contract}; {trainers} trainers and a client have accounts")
+        say(f"contract {contract}; {crew.trainers} trainers and a client have accounts")
         stack.supply = int(await ledger.supply())
         stack.opened_ns = await ledger.watermark()
         stack.opening = await balances(ledger, list(stack.names))

@@ -96,6 +96,33 @@ class Bundle:
         return self.chunks.keys() >= held and self.put.keys() >= set(slots_of(state, seat))
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A unit, opened to its auditor or to jurors: (URL, age identity) of each object that it was made of.
+
+    The hashes stand in the log: nothing else passes for these objects.
+    """
+
+    chunk: tuple[str, str]
+    base: tuple[str, str]
+    update: tuple[str, str]
+
+    def to_bytes(self) -> bytes:
+        return encode([list(self.chunk), list(self.base), list(self.update)])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Opening:
+        """Parse what a trainer sealed to us.
+
+        Raises:
+            CodecError: anything else.
+        """
+        match decode(data, max_bytes=limits.ENVELOPE_BYTES):
+            case [[str(a), str(b)], [str(c), str(d)], [str(e), str(f)]]:
+                return cls((a, b), (c, d), (e, f))
+        raise CodecError("not an opened unit")
+
+
 def encode_shared(get: Mapping[str, str]) -> bytes:
     """The part all trainers share: slot -> URL to read it."""
     return encode(dict(get))

@@ -106,8 +106,11 @@ class Client:
         """Whether all is paid: the client waits for the others' claims, and makes those that do not come."""
         if not state.phase.over or duties.payments(state, self._me):
             return False
-        claimable = state.phase is Phase.SETTLED and duties.settled_mark(state) is not None
-        return not claimable or state.claims.keys() >= {seat.trainer for seat in state.seats}
+        mark = duties.settled_mark(state) if state.phase is Phase.SETTLED else None
+        if mark is None:
+            return True
+        audited = {leaf.validator for leaf in mark.audit_credits}
+        return state.claims.keys() >= {seat.trainer for seat in state.seats} and state.audit_claims.keys() >= audited
 
     async def run_until_started(self) -> None:
         """Until the client may go offline, or the task is over."""

@@ -13,11 +13,15 @@ from shoal.roles.tasklog import TaskLog
 log = logging.getLogger("shoal.client")
 
 
-async def call(tasklog: TaskLog, ledger: Ledger, what: calls.Call) -> None:
-    """Make a call and wait until the log shows it. What somebody did already, or comes too late, is no error."""
+async def call(tasklog: TaskLog, ledger: Ledger, what: calls.Call, *, value: int = 0) -> None:
+    """Make a call and wait until the log shows it. What somebody did already, or comes too late, is no error.
+
+    Args:
+        value: tinybar that go with it.
+    """
     after = tasklog.log.now_ns
     try:
-        after = (await ledger.call(what)).time_ns
+        after = (await ledger.call(what, value=value)).time_ns
     except CallReverted as error:
         log.info("%s: %s", type(what).__name__, error.reason)
         after += 1

@@ -17,7 +17,9 @@ import trio
 
 from shoal import seal
 from shoal.core import limits
+from shoal.core.audits import Unit
 from shoal.core.codec import CodecError, encode
+from shoal.core.court import update_of
 from shoal.core.ids import Address, Digest
 from shoal.core.task import Checkpoint, Mark, ResultNote, State, Update
 from shoal.errors import CryptoError, NetworkError, ShoalError, StorageError
@@ -104,23 +106,29 @@ class TaskObjects:
         for index, holders in enumerate(state.holders):
             if seat in (holders.primary, holders.backup):
                 url, key = own.chunks[index]
-                await self._open_chunk(manifest.chunks[index].blob.sha256, url, key, self.chunk(index))
+                sha256, audited = manifest.chunks[index].blob.sha256, state.plan.auditors > 0
+                await self._open_chunk(sha256, url, key, self.chunk(index), keep=audited)
         url, key = own.validation
-        await self._open_chunk(manifest.validation.blob.sha256, url, key, self.validation())
+        await self._open_chunk(manifest.validation.blob.sha256, url, key, self.validation(), keep=False)
         blob = manifest.initial_blob
         cipher = self._sealed / "initial"
         await self._download(own.initial, cipher, blob.sha256, blob.size_bytes)
         out = self._job / self.checkpoint_name(0, manifest.initial)
         await self._decrypt(own.secret, b.checkpoint_label(0), cipher, out, manifest.initial)
 
-    async def _open_chunk(self, sha256: Digest, url: str, key: str, name: str) -> None:
+    async def _open_chunk(self, sha256: Digest, url: str, key: str, name: str, *, keep: bool) -> None:
+        """Keep the ciphertext of what may be audited: an accused must not depend on the client's storage."""
         out = self._job / name
         if out.exists():
             return
-        cipher = self._sealed / f"{sha256.hex()}.chunk"
+        cipher = self._chunk_cipher(sha256)
         await self._download(url, cipher, sha256, limits.CHUNK_BYTES + limits.MIB)
         await trio.to_thread.run_sync(lambda: seal.open_file(cipher, out, key, max_bytes=limits.CHUNK_BYTES))
-        cipher.unlink()
+        if not keep:
+            cipher.unlink()
+
+    def _chunk_cipher(self, sha256: Digest) -> Path:
+        return self._sealed / f"{sha256.hex()}.chunk"
 
     # ------------------------------------------------------------ names in the job directory
 
@@ -135,6 +143,9 @@ class TaskObjects:
 
     def update_name(self, update: Update) -> str:
         return f"got-{update.round}-{update.chunk}-{update.state.hex()[:16]}.safetensors"
+
+    def own_update_name(self, round: int, chunk: int, base: bytes) -> str:
+        return f"update-{round}-{chunk}-{base.hex()[:16]}.safetensors"
 
     def has_update(self, update: Update) -> bool:
         return (self._job / self.update_name(update)).exists()
@@ -235,6 +246,45 @@ class TaskObjects:
             return path, digest
 
         return await trio.to_thread.run_sync(encrypt)
+
+    # ------------------------------------------------------------ opening
+
+    async def opening(self, state: State, unit: Unit) -> bytes:
+        """What an auditor needs to train a unit again; every object of it is served from here too, from now on.
+
+        Raises:
+            CryptoError, StorageError: this node does not have what it trained from any more.
+        """
+        own, manifest = self._opened(), state.manifest
+        assert manifest is not None, "a running task has its manifest"
+        base, update = state.checkpoints[unit.round - 1], update_of(state, unit)
+        cipher = self._chunk_cipher(manifest.chunks[unit.chunk].blob.sha256)
+        if cipher.exists():
+            self._network.provide(manifest.chunks[unit.chunk].blob.sha256, cipher)
+        author, seat = state.seat_index(base.author), self._seat(state)
+        if author is None:
+            url, initial = own.initial, self._sealed / "initial"
+            if initial.exists():
+                self._network.provide(base.object, initial)
+        else:
+            url = self._get[b.checkpoint_slot(base.round, author)]
+            await self._serve(state, base.object, b.checkpoint_label(base.round), await self.checkpoint(state, base))
+        mine = self._job / self.own_update_name(unit.round, unit.chunk, base.state)
+        label = b.update_label(unit.round, unit.chunk)
+        if mine.exists():
+            await self._serve(state, update.object, label, mine.name)
+        return b.Opening(
+            chunk=own.chunks[unit.chunk],
+            base=(url, seal.derive_key(own.secret, b.checkpoint_label(base.round))),
+            update=(self._get[b.update_slot(unit.round, unit.chunk, seat)], seal.derive_key(own.secret, label)),
+        ).to_bytes()
+
+    async def _serve(self, state: State, object: Digest, label: bytes, name: str) -> None:
+        """Offer an object by stream, made again where only its plain bytes are left."""
+        path = self._sealed / object.hex()
+        if not path.exists():
+            path, _ = await self._encrypt(state, label, self._job / name)
+        self._network.provide(object, path)
 
     # ------------------------------------------------------------ fetching
 

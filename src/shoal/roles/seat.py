@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import trio
 
-from shoal.core import calls, duties
+from shoal import seal
+from shoal.core import calls, court, duties
+from shoal.core.court import OpenUnit
 from shoal.core.duties import GetReady, MakeCheckpoint, PostResult, TrainChunk
 from shoal.core.ids import short
 from shoal.core.task import Checkpoint, Mark, Phase, State, Update, inputs_of
-from shoal.errors import DataError, EngineError, ModelError, ShoalError
+from shoal.errors import CryptoError, DataError, EngineError, ModelError, ShoalError
 from shoal.ports import Engine, Ledger
 from shoal.roles.closing import call
 from shoal.roles.objects import TaskObjects
@@ -51,7 +53,7 @@ class SeatHolder:
     async def run(self) -> None:
         """Until nothing is owed to this trainer any more."""
         async with trio.open_nursery() as nursery:
-            for loop in (self._work, self._verify, self._prefetch):
+            for loop in (self._work, self._verify, self._prefetch, self._open):
                 nursery.start_soon(self._forever, loop)
             await self._money()
             nursery.cancel_scope.cancel()
@@ -101,7 +103,7 @@ class SeatHolder:
     async def _train(self, view: State, duty: TrainChunk) -> None:
         await self._ensure_open(view)
         base = await self._objects.checkpoint(view, duty.base)
-        out = f"update-{duty.round}-{duty.chunk}-{duty.base.state.hex()[:16]}.safetensors"
+        out = self._objects.own_update_name(duty.round, duty.chunk, duty.base.state)
         try:
             report = await self._objects.remembered(
                 out,
@@ -241,6 +243,34 @@ class SeatHolder:
         self._objects.keep_checkpoint(out, round, bytes.fromhex(report["sha256"]))
         return report
 
+    # ------------------------------------------------------------ audits
+
+    async def _open(self) -> bool:
+        """Open the next unit that an auditor or a jury asks for; True when one was opened."""
+        log = self._tasklog.log
+        for duty in court.openings(log, self._me):
+            if not self._is_opened(duty):
+                await self._ensure_open(log)
+                content = await self._objects.opening(log, duty.unit)
+                body: dict[str, object] = {
+                    "round": duty.unit.round,
+                    "chunk": duty.unit.chunk,
+                    "dispute": duty.dispute,
+                    "sealed": _sealed(content, [log.members[who].recipient for who in duty.to]),
+                }
+                body |= {} if duty.dispute else {"to": duty.to[0]}
+                await self._tasklog.post(self._me, "open", body)
+                return True
+        return False
+
+    def _is_opened(self, duty: OpenUnit) -> bool:
+        """Whether it is on its way to the log already."""
+        wanted = (duty.unit.round, duty.unit.chunk, duty.dispute, None if duty.dispute else duty.to[0])
+        return any(
+            entry.kind == "open" and tuple(entry.body.get(key) for key in ("round", "chunk", "dispute", "to")) == wanted
+            for entry in self._tasklog.outbox
+        )
+
     # ------------------------------------------------------------ verify
 
     async def _prefetch(self) -> bool:
@@ -324,3 +354,15 @@ class SeatHolder:
                 await call(self._tasklog, self._ledger, ballot)
                 return True
         return False
+
+
+def _sealed(content: bytes, recipients: Sequence[bytes]) -> bytes:
+    """To all whose key is one: a juror that registered nonsense must not make an accused look silent."""
+    usable = []
+    for recipient in recipients:
+        try:
+            seal.seal(b"", [recipient])
+            usable.append(recipient)
+        except CryptoError as error:
+            log.warning("a validator's key is of no use: %s", error)
+    return seal.seal(content, usable) if usable else b"no usable key"

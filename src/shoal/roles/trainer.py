@@ -29,6 +29,7 @@ from shoal.core.task import SECOND_NS, Phase, State
 from shoal.errors import CallReverted, LedgerError, MarketError, NetworkError, ShoalError
 from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Transfer
 from shoal.roles.closing import close
+from shoal.roles.documents import get_document
 from shoal.roles.feed import MarketFeed
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
@@ -41,12 +42,13 @@ UNFINISHED = "unfinished"
 OPENING = "opening"
 """The request by which a bid is opened to its client."""
 PREFLIGHT_TIMEOUT_S = 120.0
-DOCUMENT_PAUSE_S = 0.3
 HASTE = 3.0
 """A round has to leave this many times the measured training time of the chunks that are bid for."""
 MIN_AGGREGATE_TIMEOUT_S = 5
 MAX_LOCK_S = 2 * limits.TASK_LIFE_S
 """From a task's creation to the end of its last dispute: longer than that no stake is lent to a stranger's plan."""
+MIN_OPEN_S = 5
+MIN_TOLERANCE_PPM = 1_000
 SLOT_SLACK_BYTES = limits.MIB
 ANNOUNCEMENT_PAUSE_S = 0.2
 ACCEPT_PATIENCE_S = 5.0
@@ -305,35 +307,19 @@ class Trainer:
         if manifest is None:
             raise MarketError("the task has no manifest", code="SHOAL-T10")
         (directory / "job").mkdir(parents=True, exist_ok=True)
-        await self._get_document(tasklog, manifest, directory / "job" / "graph.json")
+        plan = tasklog.log.plan
+        seated = tasklog.log.seat_of(self._ledger.address) is not None
+        await get_document(
+            tasklog,
+            self._network,
+            self._peer_id_of,
+            manifest,
+            directory / "job" / "graph.json",
+            until_ns=(plan.end_by if seated else plan.bid_until) * SECOND_NS,
+        )
         async with self._sandboxes, self._open_engine(directory / "job") as engine:
             await engine.load(directory / "job" / "graph.json", manifest.recipe)
             yield engine
-
-    async def _get_document(self, tasklog: TaskLog, manifest: Manifest, out: Path) -> None:
-        """From the client, or from any connected peer that has it: it is public, and its hash is in the manifest.
-
-        A client that has just come is not known to everyone yet: it is asked for again while a bid would still count.
-        """
-        size = min(manifest.document.size_bytes, limits.DOCUMENT_BYTES)
-        state = tasklog.log
-        client = self._peer_id_of(state.authors[state.client].signing_key)
-        failure: ShoalError | None = None
-        while not out.exists():
-            others = [peer.peer_id for peer in self._network.peers() if peer.connected and peer.peer_id != client]
-            for peer in [client, *others]:
-                try:
-                    await self._network.fetch(peer, manifest.document.sha256, out, max_bytes=size, timeout_s=20)
-                    break
-                except ShoalError as error:
-                    failure = error
-            else:
-                seated = tasklog.log.seat_of(self._ledger.address) is not None
-                late = tasklog.log.now_ns > (state.plan.end_by if seated else state.plan.bid_until) * SECOND_NS
-                if late or tasklog.log.phase.over:
-                    raise NetworkError("nobody reachable has the model's graph document", code="SHOAL-N11") from failure
-                await trio.sleep(DOCUMENT_PAUSE_S)
-        self._network.provide(manifest.document.sha256, out)
 
     # ------------------------------------------------------------ bidding
 
@@ -408,6 +394,7 @@ class Trainer:
                 chunks=-(-plan.chunks // plan.seats),
                 confirm_every=manifest.rules.confirm_every,
                 rate=await self._ledger.rate(),
+                audits=-(-plan.audits // plan.seats),
             )
         offer = self._offer
         return pricing.asked(
@@ -454,8 +441,22 @@ def unacceptable(log: State, offer: Offer, free_stake_tinybar: int) -> str:
         return "too little time for an aggregate"
     if rules.confirm_every > max(1, -(-plan.rounds // 3)):
         return "progress is confirmed too seldom"
+    if plan.auditors and (reason := _unacceptable_audits(log)):
+        return reason
     if not initial <= slot <= initial + SLOT_SLACK_BYTES:
         return "the upload slots do not have the size of the weights"
+    return ""
+
+
+def _unacceptable_audits(log: State) -> str:
+    """An honest trainer must be able to open its work in time, and not be slashed for how its processor rounds."""
+    audit, plan = log.manifest.audit if log.manifest else None, log.plan
+    if audit is None:
+        return "auditors without rules for them"
+    if audit.open_s < MIN_OPEN_S or plan.dispute_time < 2 * MIN_OPEN_S:
+        return "too little time to open what is audited"
+    if audit.tolerance_ppm < MIN_TOLERANCE_PPM:
+        return "audits that forgive no rounding"
     return ""
 
 

@@ -11,6 +11,6 @@ Nothing here reads a clock, a network or a disk: the same arguments give the sam
 from shoal.testing.market import Market
 from shoal.testing.market_books import Reverted
 from shoal.testing.simulator import Trace, simulate
-from shoal.testing.world import Fault
+from shoal.testing.world import Fault, Misdeed
 
-__all__ = ["Fault", "Market", "Reverted", "Trace", "simulate"]
+__all__ = ["Fault", "Market", "Misdeed", "Reverted", "Trace", "simulate"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoal.core import calls, duties
+from shoal.core import calls, court, duties
 from shoal.core.assign import assign
 from shoal.core.auction import Award, Bid, clear
 from shoal.core.codec import digest
@@ -16,12 +16,16 @@ from shoal.testing import learning
 from shoal.testing.follower import Follower
 from shoal.testing.world import World
 
+OPENED = b"url, key"
+"""Stands for a unit that was opened such that it can be trained again."""
 OPENING_S = 5
 """How long after the bidding deadline the client waits for openings."""
 
 
 class Trainer(Follower):
-    """Bids, accepts, trains, aggregates, recomputes, votes and claims."""
+    """Bids, accepts, trains, aggregates, recomputes, votes, opens what is audited, and claims."""
+
+    opened = OPENED
 
     def __init__(self, world: World, name: str, client: Client, stake: Tinybar) -> None:
         super().__init__(world, name)
@@ -47,6 +51,7 @@ class Trainer(Follower):
             self._bid(self.log)
         elif self.log.phase is Phase.AWARDED and self.log.seat_of(self.address) is None:
             self._accept(self.log)
+        self._open(self.log)
         todo = [] if self._working else duties.work(self.view, self.address)
         if todo:
             self._working = True
@@ -130,6 +135,14 @@ class Trainer(Follower):
     def post_result(self, duty: PostResult) -> None:
         body = {"round": duty.mark.round, "object": learning.sealed(duty.mark.checkpoint), "envelope": b"result key"}
         self.post("result", body)
+
+    def _open(self, log: State) -> None:
+        """What auditors and juries ask for; once each, across restarts."""
+        for duty in court.openings(log, self.address):
+            body = {"round": duty.unit.round, "chunk": duty.unit.chunk, "dispute": duty.dispute, "sealed": self.opened}
+            body |= {} if duty.dispute else {"to": duty.to[0]}
+            if all(entry.kind != "open" or entry.body != body for entry in self.outbox):
+                self.post("open", body)
 
     # ------------------------------------------------------------ votes
 

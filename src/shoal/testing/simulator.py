@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shoal.core import duties, fold
 from shoal.core.calls import Call, Plan, Withdraw
 from shoal.core.codec import digest
 from shoal.core.fold import Item
 from shoal.core.ids import Address
-from shoal.core.manifest import Blob, ChunkInfo, Manifest, Rules
+from shoal.core.manifest import AuditRules, Blob, ChunkInfo, Manifest, Rules
 from shoal.core.money import Tinybar
 from shoal.core.task import SECOND_NS, State
-from shoal.testing import faulty, learning
+from shoal.testing import faulty, learning, validators
 from shoal.testing.actors import Client, Trainer
 from shoal.testing.follower import CONTRACT, NETWORK, Follower, beginning
 from shoal.testing.market import Market
-from shoal.testing.world import START_S, Fault, World
+from shoal.testing.world import START_S, Fault, Misdeed, World
 
 ROUND_TIMEOUT_S = 20
 AGGREGATE_TIMEOUT_S = 10
@@ -29,7 +29,19 @@ _KINDS = {
     Fault.EQUIVOCATE: faulty.Equivocator,
     Fault.BAD_CHECKPOINT: faulty.BadAggregator,
     Fault.SPAM: faulty.Spammer,
+    Misdeed.CHEAT: validators.Cheat,
+    Misdeed.WITHHOLD: validators.Withholder,
+    Misdeed.UNUSABLE: validators.Obscurer,
 }
+_OF_VALIDATORS = {
+    Misdeed.FALSE_ACCUSER: validators.FalseAccuser,
+    Misdeed.SLEEPING_VALIDATOR: validators.SleepingValidator,
+}
+OPEN_S, VERDICT_S, DISPUTE_S = 8, 8, 40
+AUDIT_PRICE, BOND, SLASH = Tinybar(40), Tinybar(400), Tinybar(300_000)
+FINDER_SHARE = 5_000
+BONDS = 8
+"""What a validator has the purse for."""
 _OF_TRAINERS = (Fault.CRASH, Fault.CRASH_AND_RESTART, *_KINDS)
 
 
@@ -49,7 +61,8 @@ class Trace:
     """Every call of the contract: consensus second, sender, call, value, and why it reverted, if it did."""
     states: dict[str, State]
     views: dict[str, State]
-    struck: dict[Address, Fault]
+    struck: dict[Address, Fault | Misdeed]
+    validators: tuple[Address, ...]
     crashed_ns: dict[Address, int]
     market: Market
     deposits: dict[Address, int]
@@ -77,9 +90,12 @@ def simulate(
     trainers: int,
     chunks: int,
     rounds: int,
-    faults: Sequence[Fault] = (),
+    faults: Sequence[Fault | Misdeed] = (),
     *,
     seats: int | None = None,
+    pool: int = 0,
+    auditors: int = 0,
+    audits: int = 0,
 ) -> Trace:
     """Run one task.
 
@@ -88,28 +104,33 @@ def simulate(
         trainers: how many bid.
         faults: what goes wrong; each that strikes a trainer strikes another one.
         seats: of the plan, one a trainer if left out; with fewer the other trainers stand by.
+        pool: how many validators there are.
+        auditors, audits: of the plan.
 
     Raises:
         ValueError: more faults than trainers.
     """
     world = World(seed, faults)
-    manifest = _manifest(chunks, rounds)
+    manifest = _manifest(chunks, rounds, audited=bool(auditors))
     plan = _plan(trainers, chunks, rounds, len(faults), seats)
+    plan = with_audits(plan, auditors, audits) if auditors else plan
     client = _client(world, plan, manifest, faults)
     crew, struck = _crew(world, client, trainers, faults)
-    parties: list[Follower] = [client, *crew]
+    bench, bad = _bench(world, pool, faults)
+    struck |= bad
+    parties: list[Follower] = [client, *crew, *bench]
     if Fault.SPAM in faults:
         parties.append(faulty.Stranger(world, "stranger"))
     deposits = dict(world.wallets)
     for party in parties:
         party.begin()
     crashed_ns = _schedule_crashes(world, crew, client, faults, struck, plan)
-    end_s = plan.end_by + plan.window + 90
+    end_s = plan.end_by + plan.window + 90 + 2 * plan.dispute_time
     world.run(end_s, lambda: _all_is_paid(world, parties))
     world.run(world.now_ns / SECOND_NS + 10, lambda: False)
     assert world.created is not None, "the client creates its task before anything can strike it"
     begin = beginning(world.created)
-    _close(world, begin, [client, *crew])
+    _close(world, begin, [client, *crew, *bench])
     end_ns = world.log[-1].time_ns + SECOND_NS
     alive = [party for party in parties if party.alive]
     for party in alive:
@@ -123,6 +144,7 @@ def simulate(
         states={party.name: party.log for party in alive if party.log is not None},
         views={party.name: party.view for party in alive if party.view is not None},
         struck=struck,
+        validators=tuple(each.address for each in bench),
         crashed_ns=crashed_ns,
         market=world.market,
         deposits=deposits,
@@ -132,7 +154,19 @@ def simulate(
     )
 
 
-def _client(world: World, plan: Plan, manifest: Manifest, faults: Sequence[Fault]) -> Client:
+def _bench(
+    world: World, pool: int, faults: Sequence[Fault | Misdeed]
+) -> tuple[list[validators.Validator], dict[Address, Fault | Misdeed]]:
+    """The validators; misdeeds strike one each, beginning with the last."""
+    bad: list[Fault | Misdeed] = [fault for fault in faults if fault in _OF_VALIDATORS]
+    if len(bad) > pool:
+        raise ValueError(f"{len(bad)} misdeeds cannot strike {pool} validators")
+    kinds = [validators.Validator] * (pool - len(bad)) + [_OF_VALIDATORS[Misdeed(each)] for each in bad]
+    bench = [kind(world, f"validator-{index}", BONDS * BOND) for index, kind in enumerate(kinds)]
+    return bench, {party.address: fault for party, fault in zip(bench[pool - len(bad) :], bad, strict=True)}
+
+
+def _client(world: World, plan: Plan, manifest: Manifest, faults: Sequence[Fault | Misdeed]) -> Client:
     if Fault.CLIENT_GONE_BEFORE_START in faults:
         return faulty.LeavingClient(world, plan, manifest, before_start=True)
     if Fault.CLIENT_GONE_AFTER_START in faults:
@@ -141,8 +175,8 @@ def _client(world: World, plan: Plan, manifest: Manifest, faults: Sequence[Fault
 
 
 def _crew(
-    world: World, client: Client, trainers: int, faults: Sequence[Fault]
-) -> tuple[list[Trainer], dict[Address, Fault]]:
+    world: World, client: Client, trainers: int, faults: Sequence[Fault | Misdeed]
+) -> tuple[list[Trainer], dict[Address, Fault | Misdeed]]:
     strikes = [fault for fault in faults if fault in _OF_TRAINERS]
     if len(strikes) > trainers:
         raise ValueError(f"{len(strikes)} faults cannot strike {trainers} trainers")
@@ -158,8 +192,8 @@ def _schedule_crashes(
     world: World,
     crew: Sequence[Trainer],
     client: Client,
-    faults: Sequence[Fault],
-    struck: dict[Address, Fault],
+    faults: Sequence[Fault | Misdeed],
+    struck: dict[Address, Fault | Misdeed],
     plan: Plan,
 ) -> dict[Address, int]:
     """When whom; a crash may strike at any stage of the task, hence some time around its likely length."""
@@ -192,7 +226,8 @@ def _all_is_paid(world: World, parties: Sequence[Follower]) -> bool:
 
 def _close(world: World, begin: State, parties: Sequence[Follower]) -> None:
     """Whoever was gone comes back, makes the calls that are owed to it, and everybody withdraws."""
-    world.now_ns = max(world.now_ns, (begin.plan.end_by + begin.plan.window) * SECOND_NS) + 600 * SECOND_NS
+    plan = begin.plan
+    world.now_ns = max(world.now_ns, (plan.end_by + plan.window + 2 * plan.dispute_time) * SECOND_NS) + 600 * SECOND_NS
     for _ in range(3):  # end the task, settle it, claim
         for party in parties:
             state = replay(begin, world.log, world.now_ns)
@@ -227,7 +262,21 @@ def _plan(trainers: int, chunks: int, rounds: int, faults: int, seats: int | Non
     )
 
 
-def _manifest(chunks: int, rounds: int) -> Manifest:
+def with_audits(plan: Plan, auditors: int, audits: int) -> Plan:
+    return replace(
+        plan,
+        auditors=auditors,
+        audit_price=AUDIT_PRICE,
+        audits=audits,
+        bond=BOND,
+        slash=SLASH,
+        finder_share=FINDER_SHARE,
+        dispute_time=DISPUTE_S,
+        end_by=plan.end_by + 6 * (OPEN_S + VERDICT_S) + 2 * DISPUTE_S,
+    )
+
+
+def _manifest(chunks: int, rounds: int, *, audited: bool) -> Manifest:
     def blob(name: str) -> Blob:
         return Blob(digest(name.encode()), 1_000)
 
@@ -244,4 +293,5 @@ def _manifest(chunks: int, rounds: int) -> Manifest:
         slot_bytes=1_000,
         rules=Rules(ROUND_TIMEOUT_S, AGGREGATE_TIMEOUT_S, confirm_every=2 if rounds > 2 else 1),
         summary={"name": "a simulated task"},
+        audit=AuditRules(OPEN_S, VERDICT_S, 10_000) if audited else None,
     )

@@ -50,6 +50,21 @@ class Fault(StrEnum):
     CLIENT_GONE_AFTER_START = "client-gone-after-start"
 
 
+class Misdeed(StrEnum):
+    """What may go wrong where work is audited. The first three strike a trainer each, the others a validator each."""
+
+    CHEAT = "cheat"
+    """A trainer that delivers garbage for every chunk."""
+    WITHHOLD = "withhold"
+    """A trainer that delivers garbage, and opens nothing to anybody."""
+    UNUSABLE = "unusable"
+    """A trainer that delivers garbage, and opens units such that nobody can use it."""
+    FALSE_ACCUSER = "false-accuser"
+    """A validator that finds everything wrong, and accuses."""
+    SLEEPING_VALIDATOR = "sleeping-validator"
+    """A validator that joins the pool and never does anything."""
+
+
 class World:
     """Everything outside the actors. Whatever happens is drawn from one seeded generator, in one order.
 
@@ -58,7 +73,7 @@ class World:
         faults: of which only those of gossip matter here.
     """
 
-    def __init__(self, seed: int, faults: Collection[Fault]) -> None:
+    def __init__(self, seed: int, faults: Collection[Fault | Misdeed]) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a simulation, not a secret
         self.now_ns = START_S * SECOND_NS
         self.market = Market()

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from shoal.client.books import audit
+from shoal.core.events import Event, JurorFined, ValidatorJoined
 from shoal.core.ids import Address
 from shoal.core.money import Tinybar
 from shoal.core.task import Claim, State
-from shoal.ports import AccountState, Liabilities, Movement
+from shoal.ports import AccountState, Liabilities, LoggedEvent, Movement
 from shoal.testing import simulate
 
 CLIENT, TRAINER, CONTRACT, NODE = "0.0.1", "0.0.2", "0.0.3", "0.0.800"
@@ -48,6 +49,7 @@ class Ledger:
     )
     total: int = SUPPLY
     extra: dict[str, int] = field(default_factory=dict)
+    happened: list[Event] = field(default_factory=list)
 
     async def watermark(self) -> int:
         return 2
@@ -69,6 +71,9 @@ class Ledger:
     async def account_state(self, address: Address) -> AccountState:
         nobody = AccountState(False, b"", b"", Tinybar(0), Tinybar(0), Tinybar(0))
         return self.trainer if address == ADDRESSES[TRAINER] else nobody
+
+    async def events(self, **_: Any) -> list[LoggedEvent]:
+        return [LoggedEvent(1, index, event, "tx") for index, event in enumerate(self.happened)]
 
     async def supply(self) -> Tinybar:
         return Tinybar(self.total)
@@ -126,10 +131,32 @@ async def test_books_that_are_right() -> None:
             Ledger(moves=[replace(Ledger().moves[0], transfers=((TRAINER, -5), (CONTRACT, 6))), *Ledger().moves[1:]]),
             "every transaction sums to zero",
         ),
-        (Ledger(moves=[*Ledger().moves[:2], *Ledger().moves[3:]]), "every trainer got its pay"),
+        (
+            Ledger(
+                owed=Liabilities(Tinybar(0), Tinybar(STAKE - 1), Tinybar(0)),
+                trainer=AccountState(True, b"", b"", Tinybar(STAKE - 1), Tinybar(0), Tinybar(0)),
+            ),
+            "nobody lost a stake but by a rule",
+        ),
+        (Ledger(moves=[*Ledger().moves[:2], *Ledger().moves[3:]]), "everybody got its pay"),
         (Ledger(moves=[*Ledger().moves[:3], *Ledger().moves[4:]]), "the client got its refund"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_each_law_can_be_broken(ledger: Ledger, law: str) -> None:
     assert law in await broken(ledger)
+
+
+async def test_a_validator_s_stake_stays_locked_less_its_fines() -> None:
+    who, fine = ADDRESSES[TRAINER], Tinybar(40)
+    joined = ValidatorJoined(who, Tinybar(STAKE))
+    fined = JurorFined(state().place.task, b"d" * 32, who, ADDRESSES[CLIENT], fine)
+    left = AccountState(True, b"", b"", Tinybar(STAKE - fine), Tinybar(STAKE - fine), Tinybar(0))
+    owed = Liabilities(Tinybar(0), Tinybar(STAKE - fine), Tinybar(0))
+    moves = Ledger().moves
+    got = move("withdraw", CLIENT, (CLIENT, ESCROW - PAID + fine), (CONTRACT, PAID - ESCROW - fine))
+    ledger = Ledger(happened=[joined, fined], trainer=left, owed=owed, moves=[*moves[:3], got, *moves[4:]])
+    settled = replace(state(), gains={ADDRESSES[CLIENT]: int(fine)})
+    books = await audit(ledger, settled, names=NAMES, before=BEFORE, supply_before=SUPPLY, after_ns=0)  # type: ignore[arg-type]
+    assert books.conserved, books.checks
+    assert "no stake is locked" in await broken(Ledger(trainer=left, owed=owed)), "of somebody who is no validator"

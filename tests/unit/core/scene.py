@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from shoal.core import court, fold
 from shoal.core import events as ev
-from shoal.core import fold
 from shoal.core.assign import assign
 from shoal.core.auction import Award
+from shoal.core.audits import Audit
 from shoal.core.codec import digest
 from shoal.core.entries import Entry, Place, make_entry
 from shoal.core.fold import Item
 from shoal.core.ids import Address, Digest, task_id
-from shoal.core.manifest import Manifest
+from shoal.core.manifest import AuditRules, Manifest
 from shoal.core.merkle import AwardLeaf
 from shoal.core.money import Tinybar
 from shoal.core.task import SECOND_NS, State, inputs_of
-from shoal.testing import learning, simulate
+from shoal.testing import learning, simulate, simulator
 from shoal.testing.follower import identity
+from shoal.testing.simulator import OPEN_S, VERDICT_S
 
 _MODEL = simulate(0, 3, 6, 4)
 ROUND_S, AGGREGATE_S = 20, 10
@@ -28,15 +30,20 @@ PRICE = Tinybar(900)
 class Scene:
     """Three trainers with two chunks each (unless told otherwise), four rounds, a mark every second round."""
 
-    def __init__(self, trainers: int = 3, chunks: int = 6, rounds: int = 4) -> None:
+    def __init__(self, trainers: int = 3, chunks: int = 6, rounds: int = 4, audits: int = 0) -> None:
         self.client = identity("client")[0]
         self.trainers = [identity(f"trainer-{index}")[0] for index in range(trainers)]
+        self.validators = [identity(f"validator-{index}")[0] for index in range(5)]
         self.names = {self.client: "client"} | {each: f"trainer-{i}" for i, each in enumerate(self.trainers)}
+        self.names |= {each: f"validator-{i}" for i, each in enumerate(self.validators)}
         assert _MODEL.begin.manifest is None and _MODEL.final.manifest is not None
         manifest = _MODEL.final.manifest
         infos = (manifest.chunks * chunks)[:chunks]
         self.manifest: Manifest = replace(manifest, chunks=infos)
         plan = replace(_MODEL.begin.plan, chunks=chunks, rounds=rounds, seats=trainers, min_trainers=trainers // 2 + 1)
+        if audits:
+            self.manifest = replace(self.manifest, audit=AuditRules(OPEN_S, VERDICT_S, 10_000))
+            plan = simulator.with_audits(plan, 3, audits)
         task = task_id(self.client, self.manifest.hash)
         self.place = Place(manifest.network, manifest.contract, task)
         self.start_ns = _MODEL.begin.created_ns
@@ -142,6 +149,52 @@ class Scene:
         for _ in range(self.state.plan.rounds):
             self.round()
         return self
+
+    # audits and disputes
+
+    def confirm(self) -> None:
+        """A quorum has confirmed the last mark."""
+        mark = self.state.marks[-1]
+        counts = (mark.units, mark.aggregates, mark.audits, mark.root(self.place))
+        self.take(ev.CheckpointConfirmed(self.place.task, mark.round, mark.checkpoint, *counts))
+
+    def members(self, *who: int) -> tuple[ev.Member, ...]:
+        chosen = [self.validators[index] for index in who]
+        return tuple(ev.Member(each, self.key(each), bytes(32)) for each in chosen)
+
+    def drawn(self, seed: bytes = b"seed") -> Scene:
+        """What was confirmed last is drawn from, with the first three validators."""
+        self.confirm()
+        self.take(ev.DrawRequested(self.place.task, self.state.progress_round))
+        self.take(ev.Drawn(self.place.task, self.state.progress_round, digest(seed), self.members(0, 1, 2)))
+        return self
+
+    def audited(self) -> Scene:
+        """Two rounds are done and drawn from."""
+        self.running()
+        self.round()
+        self.round()
+        return self.drawn()
+
+    def opening(self, audit: Audit, **changes: Any) -> dict[str, Any]:
+        unit = audit.unit
+        body = {"round": unit.round, "chunk": unit.chunk, "dispute": b"", "sealed": b"key", "to": audit.validator}
+        return body | changes
+
+    def verdict(self, audit: Audit, finding: str = "ok", **changes: Any) -> dict[str, Any]:
+        unit = audit.unit
+        return {"round": unit.round, "chunk": unit.chunk, "finding": finding, "state": bytes(32)} | changes
+
+    def accuse(self, audit: Audit, name: bytes = b"dispute") -> bytes:
+        """Its validator accuses the trainer of a unit; the dispute's id."""
+        subject, unit = court.evidence(self.state, audit.unit), audit.unit
+        bond = self.state.plan.bond
+        self.take(ev.DisputeOpened(self.place.task, digest(name), 0, audit.validator, unit.trainer, subject, bond))
+        return digest(name)
+
+    def jury(self, dispute: bytes, *who: int) -> None:
+        until_s = self.state.now_ns // SECOND_NS + self.state.plan.dispute_time
+        self.take(ev.JuryDrawn(self.place.task, dispute, self.members(*who), until_s))
 
     def result(self) -> dict[str, Any]:
         final = self.state.final

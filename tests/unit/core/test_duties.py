@@ -246,7 +246,7 @@ def test_nothing_is_settled_before_its_disputes_have_ended() -> None:
     assert duties.payments(late, scene.client) == [calls.Settle(task)]
     scene.take(ev.DisputeOpened(task, dispute, 0, scene.trainers[1], scene.trainers[0], digest(b"x"), Tinybar(5)))
     late = at(scene.state, scene.state.now_ns // SECOND_NS + 100)
-    assert duties.payments(late, scene.client) == []
+    assert duties.payments(late, scene.client) == [calls.Resolve(dispute)]
     scene.take(ev.DisputeClosed(task, dispute, 3, scene.trainers[0], Tinybar(5)))
     late = at(scene.state, scene.state.now_ns // SECOND_NS + 100)
     assert duties.payments(late, scene.client) == [calls.Settle(task)]

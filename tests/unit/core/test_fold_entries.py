@@ -301,14 +301,17 @@ def _stages() -> list[Scene]:
     scenes = [Scene(), Scene().awarded(), Scene().accepted(), Scene().assigned(), Scene().running(), Scene().finished()]
     trained = Scene().running()
     trained.train()
-    return [*scenes, trained]
+    opened = Scene(audits=12).audited()
+    audit = next(iter(opened.state.audits.values()))
+    opened.say(audit.unit.trainer, "open", opened.opening(audit))
+    return [*scenes, trained, Scene(audits=12).audited(), opened]
 
 
 STAGES = _stages()
 
 
 def _good_bodies(scene: Scene) -> dict[str, dict[str, Any]]:
-    running = scene.state.checkpoints
+    running, audit = scene.state.checkpoints, next(iter(scene.state.audits.values()), None)
     return {
         "manifest": {"manifest": scene.manifest.to_bytes()},
         "award": {"leaves": [[leaf.trainer, leaf.units, leaf.rank] for leaf in scene.award.leaves]},
@@ -318,11 +321,13 @@ def _good_bodies(scene: Scene) -> dict[str, dict[str, Any]]:
         "void": scene.void(0) if running else {"round": 1, "chunk": 0},
         "checkpoint": scene.checkpoint() if running else {"round": 1, "included": []},
         "result": scene.result() if scene.state.phase is Phase.FINISHED else {"round": 1, "object": bytes(32)},
+        "open": scene.opening(audit) if audit else {"round": 1, "chunk": 0},
+        "verdict": scene.verdict(audit) if audit else {"round": 1, "chunk": 0},
     }
 
 
 @settings(max_examples=600)
-@given(st.sampled_from(STAGES), st.sampled_from(KINDS), st.integers(0, 3), st.data())
+@given(st.sampled_from(STAGES), st.sampled_from(KINDS), st.integers(0, 6), st.data())
 def test_no_body_breaks_the_fold(scene: Scene, kind: str, who: int, data: st.DataObject) -> None:
     authors = list(scene.state.authors)
     author = authors[who % len(authors)]

@@ -40,6 +40,8 @@ def test_every_field_survives_the_manifests_encoding_and_reaches_torch(optimizer
         "grad_clip": 1.5,
         "rounds": 3,
         "trainers": 2,
+        "auditors": 3,
+        "audits": 9,
     }
     parsed = Recipe.from_dict(value)
     data = encode(parsed.as_dict())
@@ -56,6 +58,8 @@ def test_every_field_survives_the_manifests_encoding_and_reaches_torch(optimizer
         ({"loss": "hinge"}, "loss"),
         ({"loss": ["mse"]}, "loss"),
         ({"metric": "mae"}, "metric"),
+        ({"auditors": 9}, "auditors"),
+        ({"audits": 0}, "audits"),
         ({"batch_size": 0}, "batch_size"),
         ({"batch_size": 32.0}, "batch_size"),
         ({"batch_size": True}, "batch_size"),

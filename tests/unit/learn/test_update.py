@@ -13,7 +13,16 @@ from safetensors.torch import load_file, save_file
 from shoal.errors import ModelError
 from shoal.learn.document import parse
 from shoal.learn.interpreter import GraphModel
-from shoal.learn.update import apply, difference, dump_state, hash_state, parse_state, read_state, write_state
+from shoal.learn.update import (
+    apply,
+    difference,
+    distance,
+    dump_state,
+    hash_state,
+    parse_state,
+    read_state,
+    write_state,
+)
 
 
 def _state(made):
@@ -86,3 +95,23 @@ def test_a_difference_leads_from_base_to_new():
     torch.testing.assert_close(there["w"], new["w"], rtol=1e-6, atol=1e-7)
     assert torch.equal(there["count"], new["count"])
     assert torch.equal(there["mask"], new["mask"])
+
+
+def test_what_was_trained_elsewhere_is_near_and_what_was_not_is_far(exported, tmp_path: Path):
+    document, state = parse(exported("cnn").document), _state(exported("cnn"))
+    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    zero = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    write_state(tmp_path / "mine", state)
+    write_state(tmp_path / "rounded", state | {name: tensor * (1 + 1e-5) for name, tensor in floats.items()})
+    write_state(tmp_path / "zero", zero)
+    write_state(tmp_path / "nan", state | {name: tensor * float("nan") for name, tensor in floats.items()})
+    mine = tmp_path / "mine"
+    assert distance(mine, mine, document) == 0
+    assert 0 < distance(mine, tmp_path / "rounded", document) < 2e-5
+    assert distance(mine, tmp_path / "zero", document) == pytest.approx(1)
+    assert distance(mine, tmp_path / "nan", document) == float("inf")
+    assert distance(tmp_path / "zero", mine, document) == float("inf")
+    assert distance(tmp_path / "zero", tmp_path / "zero", document) == 0
+    (tmp_path / "short").write_bytes(mine.read_bytes()[:-1])
+    with pytest.raises(ModelError):
+        distance(mine, tmp_path / "short", document)

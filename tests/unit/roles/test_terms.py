@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from shoal.core.manifest import Manifest
+from shoal.core.manifest import AuditRules, Manifest
 from shoal.core.money import Tinybar
 from shoal.core.task import State
 from shoal.roles.trainer import SLOT_SLACK_BYTES, Offer, opening, parse_opening, unacceptable
@@ -53,6 +53,21 @@ def test_honest_terms_are_taken() -> None:
 )
 def test_each_bad_term_is_found(changes: dict[str, object], says: str) -> None:
     assert says in unacceptable(task(**changes), OFFER, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("audit", "says"),
+    [
+        (None, "rules"),
+        (AuditRules(4, 60, 10_000), "time"),
+        (AuditRules(60, 60, 999), "rounding"),
+        (AuditRules(60, 60, 10_000), ""),
+    ],
+)
+def test_audits_that_an_honest_trainer_cannot_stand_are_left_alone(audit: AuditRules | None, says: str) -> None:
+    found = unacceptable(task(auditors=3, audits=4, dispute_time=60, audit=audit), OFFER, 10**9)
+    assert says in found and bool(found) == bool(says)
+    assert "time" in unacceptable(task(auditors=3, dispute_time=9, audit=AuditRules(60, 60, 10_000)), OFFER, 10**9)
 
 
 def test_an_opening_reads_back_and_nothing_else_does() -> None:

@@ -20,7 +20,7 @@ from shoal.core.codec import CodecError, digest
 from shoal.core.entries import BidCommitment, Entry, Place, make_bid_commitment, make_entry, parse
 from shoal.core.fold import Item
 from shoal.core.ids import Address, Digest, TaskId, task_id
-from shoal.core.manifest import Blob, ChunkInfo, Manifest, Rules
+from shoal.core.manifest import AuditRules, Blob, ChunkInfo, Manifest, Rules
 from shoal.core.merkle import AwardLeaf
 from shoal.core.money import Tinybar
 from shoal.core.task import Mark, State, inputs_of
@@ -31,7 +31,9 @@ from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
 from shoal.roles.tasklog import TaskLog, Witness
 from shoal.roles.trainer import Offer, Trainer, opening
+from shoal.roles.validator import Validator
 from shoal.testing.follower import CONTRACT, NETWORK, identity
+from shoal.testing.market import VALIDATOR_STAKE
 
 from .fakes import (
     SECOND_NS,
@@ -56,6 +58,7 @@ PRICE = Tinybar(9_000)
 OFFER = Offer(1.0, 1_000, 8, int(STAKE), max_penalty_tinybar=50_000, covers_fees=False)
 PREFIX = "tasks/x"
 ROUND_TIMEOUT_S, AGGREGATE_TIMEOUT_S = 20, 10
+OPEN_S, VERDICT_S = 20, 30
 
 
 def peer_id_of(signing_key: bytes) -> str:
@@ -82,14 +85,24 @@ class World:
     """
 
     def __init__(
-        self, dir: Path, *, trainers: int = 3, chunks: int = 3, rounds: int = 2, seed: int = 0, **plan: Any
+        self,
+        dir: Path,
+        *,
+        trainers: int = 3,
+        chunks: int = 3,
+        rounds: int = 2,
+        seed: int = 0,
+        validators: int = 0,
+        audits: int = 0,
+        **plan: Any,
     ) -> None:
         self.dir = dir
         self.ledger, self.network = FakeLedger(seed), FakeNetwork(seed)
         self.storage = FakeStorage(self.ledger.now_ns)
         self.names = ["client", *(f"trainer-{index}" for index in range(trainers))]
-        self.keys = {name: FakeKeys(name) for name in self.names}
-        self.stores = {name: MemoryStore() for name in self.names}
+        bench = [f"validator-{index}" for index in range(validators)]
+        self.keys = {name: FakeKeys(name) for name in [*self.names, *bench]}
+        self.stores = {name: MemoryStore() for name in self.keys}
         self.client = self.keys["client"].address
         self.trainers = [self.keys[name].address for name in self.names[1:]]
         self.models: dict[bytes, bytes] = {}
@@ -98,7 +111,8 @@ class World:
         for name in self.names[1:]:
             keys = self.keys[name]
             self.ledger.run_call(keys.address, calls.Register(keys.signing_key, keys.recipient), STAKE)
-        self.plan = _plan(trainers, chunks, rounds, plan)
+        self.validators = [self.keys[name].address for name in bench]
+        self.plan = _plan(trainers, chunks, rounds, (simulated_audits(audits) if audits else {}) | plan)
         self.secrets, self.manifest = self._prepare(chunks)
         self.task = task_id(self.client, self.manifest.hash)
         self.place = Place(NETWORK, CONTRACT, self.task)
@@ -484,6 +498,32 @@ class World:
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager
+    async def validator(
+        self, index: int, *, engines: Engines | None = None, port: LedgerPort | None = None
+    ) -> AsyncIterator[Validator]:
+        """A real validator that has joined the pool, until it is killed."""
+        name, engines = f"validator-{index}", engines or Engines()
+        engines.models = self.models
+        validator = Validator(
+            ledger=port or self.ledger.port(self.validators[index]),  # type: ignore[arg-type]
+            network=self.peer(name),
+            transfer=self.storage,
+            keys=self.keys[name],
+            store=self.stores[name],
+            open_engine=engines,
+            peer_id_of=peer_id_of,
+            place_of=lambda task: Place(NETWORK, CONTRACT, task),
+            dir=self.dir / name,
+            max_stake=Tinybar(VALIDATOR_STAKE),
+            poll_s=0.4,
+        )
+        await validator.join()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(validator.run)
+            yield validator
+            nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
     async def run_client(
         self, what: Callable[[Client], Any] = Client.run, port: LedgerPort | None = None
     ) -> AsyncIterator[trio.Event]:
@@ -552,6 +592,7 @@ class World:
             slot_bytes=seal.slot_bytes(len(initial)),
             rules=Rules(ROUND_TIMEOUT_S, AGGREGATE_TIMEOUT_S, confirm_every=1),
             summary={"name": "a task of puppets"},
+            audit=AuditRules(OPEN_S, VERDICT_S, 10_000) if self.plan.audits else None,
         )
         return Secrets(PREFIX, secret, tuple(keys[:-1]), keys[-1]), manifest
 
@@ -566,6 +607,19 @@ def _parsed(data: bytes) -> Entry | BidCommitment | None:
 
 def chunk_bytes(chunk: int) -> bytes:
     return f"chunk-{chunk}".encode()
+
+
+def simulated_audits(audits: int) -> dict[str, Any]:
+    """Committees and juries of three."""
+    return {
+        "auditors": 3,
+        "audit_price": Tinybar(40),
+        "audits": audits,
+        "bond": Tinybar(400),
+        "slash": Tinybar(300_000),
+        "finder_share": 5_000,
+        "dispute_time": 60,
+    }
 
 
 def _plan(trainers: int, chunks: int, rounds: int, changes: dict[str, Any]) -> Plan:

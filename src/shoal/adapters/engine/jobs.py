@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shoal.adapters.engine import walls
+from shoal.adapters.engine import walls, wire
 from shoal.adapters.engine.wire import REASON_CHARS, Setup
 from shoal.core import limits
 from shoal.errors import EngineError, ModelError
@@ -49,6 +49,7 @@ class Jobs:
             "train": self.train,
             "aggregate": self.aggregate,
             "evaluate": self.evaluate,
+            "compare": self.compare,
         }
         try:
             return jobs[request["do"]](**arguments)
@@ -125,6 +126,12 @@ class Jobs:
                 hint="a smaller lr or a grad_clip in recipe.json usually helps",
             )
         return {"loss": found.loss, "metric": found.metric, "samples": found.samples}
+
+    def compare(self, *, mine: str, theirs: str) -> dict[str, Any]:
+        document, _ = self._loaded()
+        walls.set_memory(self._memory_limit + self._mapped(2))
+        found = update.distance(self._job_dir / mine, self._job_dir / theirs, document)
+        return {"distance": min(found, wire.FARTHEST)}
 
     # ------------------------------------------------------------
 

@@ -125,6 +125,15 @@ class SandboxedEngine:
         request = {"do": "evaluate", "state": check_name(state), "chunk": check_name(chunk)}
         return await self._job(request, replies.evaluate, timeout_s)
 
+    async def compare(self, *, mine: str, theirs: str, timeout_s: float) -> dict[str, Any]:
+        """`distance` of another's update from one's own, relative to the norm of one's own.
+
+        Raises:
+            ModelError: SHOAL-M11, the other is no update of this model.
+        """
+        request = {"do": "compare", "mine": check_name(mine), "theirs": check_name(theirs)}
+        return await self._job(request, replies.compare, timeout_s)
+
     async def _job(
         self, request: dict[str, Any], check: _Check, timeout_s: float, *, out: str | None = None
     ) -> dict[str, Any]:

@@ -126,6 +126,10 @@ def evaluate(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def compare(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {"distance": _number(_table(report, ("distance",))["distance"], 0.0, wire.FARTHEST)}
+
+
 # ---------------------------------------------------------------- values
 
 

@@ -12,6 +12,8 @@ REQUEST_BYTES = 1024 * 1024
 REPLY_BYTES = 256 * 1024
 PREFIX = struct.Struct(">I")
 REASON_CHARS = 200
+FARTHEST = 1e9
+"""A distance that stands for all beyond it: JSON has no infinity."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,11 @@ class LedgerReader:
         return self._abi.account_state(await self._view("getAccount", address_text(address)))
 
     @legible
+    async def validator_stake(self) -> Tinybar:
+        _, stake = self._abi.decode_view("settings", await self._view("settings"))
+        return Tinybar(stake)
+
+    @legible
     async def balance(self, account: str | None = None) -> Tinybar:
         row = await self._mirror.need(f"/accounts/{account or self.account}")
         return Tinybar(int(row["balance"]["balance"]))
