@@ -172,6 +172,11 @@ async def open_bootstrap(settings: Settings) -> AsyncIterator[Libp2pNetwork]:
         yield network
 
 
+def open_store(settings: Settings) -> SqliteStore:
+    """What a node of this directory remembers; for a bootstrap node, which has nothing else on disk."""
+    return SqliteStore(settings.dir / "node.db")
+
+
 def open_peer(
     settings: Settings, keys: FileKeys, *, roles: Sequence[str]
 ) -> AbstractAsyncContextManager[Libp2pNetwork]:

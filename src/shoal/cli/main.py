@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -111,6 +111,10 @@ def devnet(
 @node_app.command("run")
 def node_run(
     role: Annotated[str, typer.Option(help="bootstrap, client or trainer; a client serves the HTTP API.")],
+    command_listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve POST /command there, whatever the role.", show_default="off"),
+    ] = None,
     directory: Dir = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
     yes: Yes = False,
@@ -120,7 +124,11 @@ def node_run(
     from shoal.cli.node import run_node
 
     output.set_up_logs(verbose=verbose)
-    output.run(lambda: run_node(_settings(directory, as_json), role, yes=yes, as_json=as_json), as_json=as_json)
+    settings = _settings(directory, as_json, command_listen=command_listen)
+    output.run(
+        lambda: run_node(settings, role, commands=command_listen is not None, yes=yes, as_json=as_json),
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -304,9 +312,9 @@ def version(as_json: Json = False) -> None:
         output.stdout.print(f"shoal {number}")
 
 
-def _settings(directory: Path | None, as_json: bool) -> Settings:
+def _settings(directory: Path | None, as_json: bool, **flags: Any) -> Settings:
     try:
-        return Settings.load(flags={"dir": directory})
+        return Settings.load(flags={"dir": directory, **flags})
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None
