@@ -132,6 +132,29 @@ def node_run(
 
 
 @app.command()
+def shell(
+    role: Annotated[
+        str | None, typer.Option(help="bootstrap, client, trainer or validator; without it you are asked.")
+    ] = None,
+    script: Annotated[Path | None, typer.Option(help="A file with a command a line, instead of a terminal.")] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on after a command that fails.")] = False,
+    command_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Also serve POST /command there.", show_default="off")
+    ] = None,
+    yes: Yes = False,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Open a node in this process and command it: type `help`. Commands may come from a file or a pipe, too."""
+    from shoal.cli.shell import Wish, run_shell
+
+    output.set_up_logs(verbose=False)
+    settings = _settings(directory, as_json, command_listen=command_listen)
+    wish = Wish(role, script, keep_going, command_listen is not None, yes)
+    raise SystemExit(output.run(lambda: run_shell(settings, wish, as_json=as_json), as_json=as_json))
+
+
+@app.command()
 def train(
     model: Annotated[Path, typer.Argument(help="A folder in the shape of examples/, or a model.py.")],
     data: Annotated[Path | None, typer.Argument(help="CSV, Parquet, NPZ, or a folder of images by class.")] = None,
@@ -324,6 +347,8 @@ def main() -> None:
     """The console script. What cannot be parsed is told like any other error, under `--json` too."""
     if sys.argv[1:] == ["--version"]:
         sys.argv[1:] = ["version"]
+    if not sys.argv[1:] and sys.stdin.isatty() and sys.stdout.isatty():
+        sys.argv[1:] = ["shell"]
     if "--json" not in sys.argv:
         app()
         return

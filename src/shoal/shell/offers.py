@@ -47,7 +47,7 @@ class Offers:
     """What is offered around a node.
 
     Args:
-        place: network and contract, for which the offers are.
+        place: the ledger that the rounds are for.
     """
 
     def __init__(self, network: Network, place: str) -> None:

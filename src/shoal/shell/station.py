@@ -76,7 +76,7 @@ class Station:
     ) -> AsyncIterator[Self]:
         """With its own nursery, and hearing what others offer, until the block ends."""
         async with trio.open_nursery() as nursery:
-            offers = Offers(network, f"{settings.network}/{settings.contract_id or '-'}")
+            offers = Offers(network, settings.network)
             station = cls(role, settings, network, store, nursery, offers, desk, drive)
             offers.on_new = station._heard
             nursery.start_soon(offers.run)
