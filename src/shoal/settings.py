@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from shoal.core.ids import entity_number
 from shoal.errors import ConfigError
+from shoal.redact import know
 
 _KNOWN_NAMES = {
     "operator_id": "OPERATOR_ID",
@@ -63,6 +65,7 @@ class Settings(BaseModel):
 
     dir: Path = Field(default_factory=lambda: Path.home() / ".shoal", description="where this node keeps its files")
 
+    log: str = Field("info", description="a level, or several as in warning,shoal.trainer=debug")
     network: Literal["devnet", "solo", "testnet", "mainnet", "custom"] = "devnet"
     ledger_node: str = Field("", description="host:port of a consensus node; known for solo, testnet, mainnet")
     ledger_node_account: str = Field("0.0.3", description="that node's account")
@@ -148,6 +151,18 @@ class Settings(BaseModel):
     def _multiaddresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_multiaddress(each) for each in value)
 
+    @field_validator("log")
+    @classmethod
+    def _levels(cls, value: str) -> str:
+        parse_log(value)
+        return value
+
+    @model_validator(mode="after")
+    def _keep_secret(self) -> Self:
+        for name in _SECRETS:
+            know(getattr(self, name).get_secret_value())
+        return self
+
     @classmethod
     def load(cls, *, flags: Mapping[str, Any] | None = None) -> Settings:
         """Read all layers.
@@ -210,6 +225,27 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
         raise ConfigError(
             f"{name}: {first['msg']} (from {origin})", code="SHOAL-C02", hint="`shoal config show` lists all settings"
         ) from None
+
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+def parse_log(text: str) -> dict[str, int]:
+    """Levels by the names of loggers; the nameless one is shoal's own.
+
+    >>> parse_log("warning,shoal.trainer=debug")
+    {'': 30, 'shoal.trainer': 10}
+
+    Raises:
+        ValueError: it names another level.
+    """
+    levels = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, level = part.rpartition("=")
+        if level.lower() not in LEVELS:
+            raise ValueError(f"a log level is one of {', '.join(LEVELS)}")
+        levels[name.strip()] = logging.getLevelNamesMapping()[level.upper()]
+    return levels
 
 
 def _multiaddress(text: str) -> str:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from shoal import seal
 from shoal.core import limits
 from shoal.errors import ConfigError, CryptoError
+from shoal.redact import know
 
 SIGNING_FILE = "node.key"
 AGE_FILE = "age.key"
@@ -37,6 +38,7 @@ class FileKeys:
 
     def __init__(self, signer: Ed25519PrivateKey, identity: str) -> None:
         self._signer, self._identity = signer, identity
+        know(identity, signer.private_bytes_raw())
         self.signing_key = signer.public_key().public_bytes_raw()
         self.recipient = seal.recipient_of(identity)
 
@@ -163,6 +165,7 @@ def key_from_file(path: Path) -> str:
         raise _no_operator_key(f"{path}: {error.strerror}", "check operator_key_file") from None
     if not text:
         raise _no_operator_key(f"{path} is empty", "put the key into it")
+    know(text)
     return text
 
 
@@ -184,6 +187,7 @@ def key_from_keyring(account: str) -> str:
         raise _no_operator_key(
             f"the keyring holds no key of {account}", f"`keyring set {KEYRING_SERVICE} {account}` puts one in"
         )
+    know(str(text).strip())
     return str(text).strip()
 
 

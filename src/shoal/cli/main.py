@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from shoal.cli import ipfs, output
+from shoal.cli import ipfs, logs, output
 from shoal.errors import ShoalError, UsageError
 from shoal.settings import Settings
 
@@ -38,7 +39,24 @@ Dir = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
+LogLevel = Annotated[
+    str | None,
+    typer.Option(
+        "--log-level", metavar="LEVEL[,LOGGER=LEVEL...]", help="debug to critical; may stand anywhere.",
+        envvar="SHOAL_LOG", show_default="info",
+    ),
+]  # fmt: skip
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task id, a unique beginning of it, or its topic.")]
+
+
+@app.callback()
+def every_command(log_level: LogLevel = None) -> None:
+    """Set up what all commands share: their logs."""
+    try:
+        logs.set_up(log_level or "info")
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--log-level") from None
+    logs.asked_for = log_level is not None
 
 
 @app.command()
@@ -148,7 +166,6 @@ def shell(
     """Open a node in this process and command it: type `help`. Commands may come from a file or a pipe, too."""
     from shoal.cli.shell import Wish, run_shell
 
-    output.set_up_logs(verbose=False)
     settings = _settings(directory, as_json, command_listen=command_listen)
     wish = Wish(role, script, keep_going, command_listen is not None, yes)
     raise SystemExit(output.run(lambda: run_shell(settings, wish, as_json=as_json), as_json=as_json))
@@ -191,8 +208,6 @@ def train(
     from shoal.client.purchase import Order
     from shoal.client.source import Source
 
-    output.set_up_logs(verbose=False)
-
     async def run() -> None:
         source = Source(model, data, recipe, label)
         order = Order(source, rounds, trainers, chunks, parse_budget(budget), round_timeout)
@@ -234,7 +249,6 @@ def get(
     """Come back to a task: go on where its client was interrupted, settle it, fetch and verify the weights."""
     from shoal.cli.tasks import run_get
 
-    output.set_up_logs(verbose=False)
     output.run(
         lambda: run_get(_settings(directory, as_json), task, out, wait=wait, yes=yes, as_json=as_json), as_json=as_json
     )
@@ -250,7 +264,6 @@ def contract_deploy(
     """Deploy the contract; what was cut off goes on, and nothing is deployed twice."""
     from shoal.cli.contract import run_deploy
 
-    output.set_up_logs(verbose=False)
     output.run(
         lambda: run_deploy(_settings(directory, as_json), again=again, yes=yes, as_json=as_json), as_json=as_json
     )
@@ -282,7 +295,6 @@ def wallet_deposit(
     """Pay more stake into the contract; cut off, the same command goes on, and pays once."""
     from shoal.cli.wallet import run_deposit
 
-    output.set_up_logs(verbose=False)
     output.run(lambda: run_deposit(_settings(directory, as_json), amount, yes=yes, as_json=as_json), as_json=as_json)
 
 
@@ -297,7 +309,6 @@ def wallet_unstake(
     """Ask free stake back, which takes some days; then, without an amount, make it withdrawable."""
     from shoal.cli.wallet import run_unstake
 
-    output.set_up_logs(verbose=False)
     output.run(
         lambda: run_unstake(_settings(directory, as_json), amount, cancel=cancel, yes=yes, as_json=as_json),
         as_json=as_json,
@@ -309,7 +320,6 @@ def wallet_withdraw(yes: Yes = False, directory: Dir = None, as_json: Json = Fal
     """Take what the contract holds for this account beside its stake."""
     from shoal.cli.wallet import run_withdraw
 
-    output.set_up_logs(verbose=False)
     output.run(lambda: run_withdraw(_settings(directory, as_json), yes=yes, as_json=as_json), as_json=as_json)
 
 
@@ -337,7 +347,10 @@ def version(as_json: Json = False) -> None:
 
 def _settings(directory: Path | None, as_json: bool, **flags: Any) -> Settings:
     try:
-        return Settings.load(flags={"dir": directory, **flags})
+        settings = Settings.load(flags={"dir": directory, **flags})
+        if not logs.asked_for:
+            logs.set_up(settings.log)
+        return settings
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None
@@ -347,6 +360,7 @@ def main() -> None:
     """The console script. What cannot be parsed is told like any other error, under `--json` too."""
     if sys.argv[1:] == ["--version"]:
         sys.argv[1:] = ["version"]
+    sys.argv[1:] = _first(sys.argv[1:], "--log-level")
     if not sys.argv[1:] and sys.stdin.isatty() and sys.stdout.isatty():
         sys.argv[1:] = ["shell"]
     if "--json" not in sys.argv:
@@ -358,3 +372,21 @@ def main() -> None:
         shown = UsageError(error.format_message(), code="SHOAL-U24", hint="--help lists what there is")
         output.show_error(shown, as_json=True)
         raise SystemExit(shown.exit_status) from None
+
+
+def _first(words: Sequence[str], option: str) -> list[str]:
+    """An option of all commands may stand anywhere; before `--`, that is.
+
+    >>> _first(["ps", "--log-level", "debug", "--all"], "--log-level")
+    ['--log-level', 'debug', 'ps', '--all']
+    """
+    found, rest, todo = list[str](), list[str](), list(words)
+    while todo and todo[0] != "--":
+        word = todo.pop(0)
+        if word == option and todo:
+            found += [word, todo.pop(0)]
+        elif word.startswith(f"{option}="):
+            found.append(word)
+        else:
+            rest.append(word)
+    return [*found, *rest, *todo]

@@ -146,7 +146,7 @@ class Loop:
 
     def _fail(self, name: str, error: ShoalError) -> None:
         if self._as_json:
-            output.print_json({"command": name, "status": "error", "error": error.as_dict()})
+            output.print_json({"command": name, "status": "error", "error": output.record_of(error)})
         else:
             output.show_error(error, as_json=False)
 
