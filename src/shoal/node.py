@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from shoal.adapters.engine import SandboxedEngine
 from shoal.adapters.hedera import HederaLedger, LedgerReader, LedgerSettings
-from shoal.adapters.keys import FileKeys, key_from_file, key_from_keyring
+from shoal.adapters.keys import FileKeys, export_keys, import_keys, key_from_file, key_from_keyring
 from shoal.adapters.libp2p import Libp2pNetwork, open_network
 from shoal.adapters.libp2p.peer_id import peer_id_of as peer_id_of
 from shoal.adapters.store import SqliteStore
@@ -21,6 +22,7 @@ from shoal.core.ids import TaskId
 from shoal.core.limits import MIB
 from shoal.errors import UsageError
 from shoal.ports import Engine, Store, Transfer
+from shoal.roles.shiplog import Shipping
 from shoal.roles.trainer import Offer, Trainer
 from shoal.settings import Settings
 
@@ -177,6 +179,18 @@ def open_store(settings: Settings) -> SqliteStore:
     return SqliteStore(settings.dir / "node.db")
 
 
+def exported_keys(settings: Settings) -> bytes:
+    """This node's keys, not encrypted."""
+    return export_keys(settings.dir / "keys")
+
+
+def imported_keys(settings: Settings, exported: bytes) -> FileKeys:
+    """Put keys where this node has none yet."""
+    settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(settings.dir / "lock"):
+        return import_keys(settings.dir / "keys", exported)
+
+
 def open_peer(
     settings: Settings, keys: FileKeys, *, roles: Sequence[str]
 ) -> AbstractAsyncContextManager[Libp2pNetwork]:
@@ -188,6 +202,13 @@ def open_peer(
         roles=roles,
         peerstore=settings.dir / "peers.json",
         lan=settings.lan,
+    )
+
+
+def open_bystander(settings: Settings) -> AbstractAsyncContextManager[Libp2pNetwork]:
+    """Somebody who looks at the network for a moment: a new identity each time, no role, nothing kept."""
+    return open_network(
+        private_key=secrets.token_bytes(32), listen=(), bootstrap=settings.bootstrap, roles=(), lan=bool(settings.lan)
     )
 
 
@@ -227,4 +248,11 @@ def trainer(node: Node) -> Trainer:
             covers_fees=settings.cover_fees,
         ),
         poll_s=settings.poll_s,
+        shipping=shipping_of(settings),
     )
+
+
+def shipping_of(settings: Settings) -> Shipping | None:
+    """What of its logs a node puts on the topics of its tasks."""
+    level = settings.topic_log_level
+    return None if level is None else Shipping(level, settings.topic_logs_s)

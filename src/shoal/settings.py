@@ -37,13 +37,13 @@ _KNOWN_NAMES = {
 _BORROWED = frozenset({"IP", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "JWT_TOKEN", "API_KEY", "API_SECRET"})
 """Of these, the names that other programs use too: they count only where no shoal.toml says otherwise."""
 VARIABLES = frozenset(_KNOWN_NAMES.values())
-_LISTS = frozenset({"listen", "bootstrap", "ipfs_gateways", "api_origins", "api_hosts"})
+LISTS = frozenset({"listen", "bootstrap", "ipfs_gateways", "api_origins", "api_hosts"})
 """Settings that a variable gives with commas."""
 _OTHER_WAYS = {
     "operator_key": "or say where it lies with operator_key_file or operator_keyring",
     "contract_id": "`shoal contract deploy` makes a market of your own",
 }
-_SECRETS = (
+SECRETS = (
     "operator_key",
     "s3_secret_key",
     "pinata_jwt",
@@ -128,6 +128,10 @@ class Settings(BaseModel):
     max_chunks: int = Field(8, ge=1, description="chunks held at most for one task")
     stake_tinybar: int = Field(500_000_000, ge=1, description="deposited when a trainer registers")
     max_penalty_tinybar: int = Field(50_000_000, ge=0, description="never bid where a no-show costs more than this")
+    topic_logs: Literal["auto", "off", "debug", "info", "warning", "error"] = Field(
+        "auto", description="what a trainer logs of a task, on its topic, for everyone; auto: off on mainnet, else info"
+    )
+    topic_logs_s: float = Field(30.0, ge=1, le=3_600, description="seconds between two messages of them, at least")
     engine_memory_mib: int = Field(4_096, ge=256, description="memory limit of the training process")
     engine_threads: int = Field(1, ge=1, le=256)
     allow_unsandboxed: bool = Field(False, description="train even where no sandbox stands: dangerous")
@@ -159,7 +163,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _keep_secret(self) -> Self:
-        for name in _SECRETS:
+        for name in SECRETS:
             know(getattr(self, name).get_secret_value())
         return self
 
@@ -171,6 +175,14 @@ class Settings(BaseModel):
             ConfigError: an unreadable file, an unknown name or a bad value, with its origin.
         """
         return load_with_origins(flags=flags)[0]
+
+    @property
+    def topic_log_level(self) -> int | None:
+        """From which level on logs go to topics; None if they do not."""
+        wanted = self.topic_logs
+        if wanted == "auto":
+            wanted = "off" if self.network == "mainnet" else "info"
+        return None if wanted == "off" else logging.getLevelNamesMapping()[wanted.upper()]
 
     def need(self, *names: str) -> None:
         """Check that settings without a default were given.
@@ -212,7 +224,7 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
             if variable and environment.get(variable) and not (variable in _BORROWED and name in values):
                 text = str(environment[variable])
                 parts = tuple(part.strip() for part in text.split(",") if part.strip())
-                values[name] = parts if name in _LISTS else text
+                values[name] = parts if name in LISTS else text
                 origins[name] = Origin(f"environment {variable}")
     for name, value in given.items():
         values[name], origins[name] = value, Origin("flag")
@@ -271,14 +283,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
         # The error may quote the file, and so a key: not kept as the cause.
         where = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
         raise ConfigError(f"{path}: {where}", code="SHOAL-C03", hint="repair or remove this file") from None
-    if any(values.get(name) for name in _SECRETS):
+    if any(values.get(name) for name in SECRETS):
         _check_private(path)
     return values
 
 
 def _read_env(path: Path) -> dict[str, str | None]:
     values = dotenv_values(path)
-    names = {name for secret in _SECRETS for name in (f"SHOAL_{secret.upper()}", _KNOWN_NAMES.get(secret, ""))}
+    names = {name for secret in SECRETS for name in (f"SHOAL_{secret.upper()}", _KNOWN_NAMES.get(secret, ""))}
     if any(values.get(name) for name in names):
         _check_private(path)
     return values

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.completion import get_completion_script
 from typer.exceptions import TyperException
 
 from shoal.cli import ipfs, logs, output
@@ -25,10 +26,12 @@ node_app = typer.Typer(no_args_is_help=True, help="Run a node.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
 contract_app = typer.Typer(no_args_is_help=True, help="The market's contract on the ledger.")
 wallet_app = typer.Typer(no_args_is_help=True, help="What an account holds, and what the contract holds for it.")
+keys_app = typer.Typer(no_args_is_help=True, help="Encrypted copies of a node's keys.")
 app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
 app.add_typer(contract_app, name="contract")
 app.add_typer(wallet_app, name="wallet")
+app.add_typer(keys_app, name="keys")
 app.add_typer(ipfs.app, name="ipfs")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
@@ -237,6 +240,55 @@ def watch(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> N
     output.run(lambda: run_watch(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
 
 
+@app.command("logs")
+def show_logs(
+    task: TaskArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the task is over.")] = False,
+    trainer: Annotated[str | None, typer.Option(metavar="0.0.N", help="Only this one's.")] = None,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """What a task's trainers logged, from its topic on the ledger."""
+    from shoal.cli.tasks import run_logs
+
+    output.run(
+        lambda: run_logs(_settings(directory, as_json), task, trainer=trainer, follow=follow, as_json=as_json),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def metrics(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> None:
+    """Loss and metric of every round and trainer of a task, from the ledger alone."""
+    from shoal.cli.tasks import run_metrics
+
+    output.run(lambda: run_metrics(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def cancel(task: TaskArgument, yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
+    """End a task of yours before its start, and say what comes back."""
+    from shoal.cli.tasks import run_cancel
+
+    output.run(lambda: run_cancel(_settings(directory, as_json), task, yes=yes, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def peers(directory: Dir = None, as_json: Json = False) -> None:
+    """Peers of the node that runs with this directory, or that one meets who joins for a moment."""
+    from shoal.cli.net import run_peers
+
+    output.run(lambda: run_peers(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def net(directory: Dir = None, as_json: Json = False) -> None:
+    """All nodes of the network, as they describe themselves."""
+    from shoal.cli.net import run_net
+
+    output.run(lambda: run_net(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+
+
 @app.command()
 def get(
     task: TaskArgument,
@@ -328,8 +380,78 @@ def config_show(directory: Dir = None, as_json: Json = False) -> None:
     """Every setting, its value, and where it came from; secrets are masked."""
     from shoal.cli.config import show
 
+    _at_once(lambda: show(directory, as_json=as_json), as_json)
+
+
+@config_app.command("set")
+def config_set(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    value: Annotated[
+        str | None, typer.Argument(metavar="[VALUE]", help="Not for secrets: they come by standard input.")
+    ] = None,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Write a setting into the shoal.toml of the node's directory."""
+    from shoal.cli.config import change
+
+    _at_once(lambda: change(directory, name, value, as_json=as_json), as_json)
+
+
+Recipient = Annotated[
+    str | None, typer.Option("--to", metavar="age1...", help="Encrypt to this age recipient, not to a passphrase.")
+]
+
+
+@keys_app.command("backup")
+def keys_backup(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
+    to: Recipient = None,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Write the node's keys, encrypted, to a file."""
+    from shoal.cli.keys import backup
+
+    settings = _settings(directory, as_json)
+    _at_once(lambda: backup(settings, out, to, as_json=as_json), as_json)
+
+
+@keys_app.command("export")
+def keys_export(to: Recipient = None, directory: Dir = None, as_json: Json = False) -> None:
+    """Write the node's keys, encrypted, to standard output, as text."""
+    from shoal.cli.keys import export
+
+    settings = _settings(directory, as_json)
+    _at_once(lambda: export(settings, to, as_json=as_json), as_json)
+
+
+@keys_app.command("import")
+def keys_import(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="What backup or export wrote.")],
+    identity: Annotated[Path | None, typer.Option(help="A file with the age identity that it is sealed to.")] = None,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Put keys back where there are none; what is there is never overwritten."""
+    from shoal.cli.keys import restore
+
+    settings = _settings(directory, as_json)
+    _at_once(lambda: restore(settings, source, identity, as_json=as_json), as_json)
+
+
+@app.command()
+def completion(
+    shell_name: Annotated[Literal["bash", "zsh", "fish", "powershell"], typer.Argument(metavar="SHELL")] = "bash",
+) -> None:
+    """Print a script that completes shoal's commands: eval "$(shoal completion bash)"."""
+    sys.stdout.write(get_completion_script(prog_name="shoal", complete_var="_SHOAL_COMPLETE", shell=shell_name) + "\n")
+
+
+def _at_once(work: Callable[[], None], as_json: bool) -> None:
+    """A command that waits for nobody, and so needs no trio."""
     try:
-        show(directory, as_json=as_json)
+        work()
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None

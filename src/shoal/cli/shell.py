@@ -180,7 +180,7 @@ class _Script:
 
     async def lines(self) -> AsyncIterator[str]:
         if self._path is None:
-            while line := await trio.to_thread.run_sync(sys.stdin.readline, LINE_BYTES, abandon_on_cancel=True):
+            while line := await trio.to_thread.run_sync(_read_line, abandon_on_cancel=True):
                 yield line
             return
         try:
@@ -195,6 +195,10 @@ class _Script:
 
     async def ask(self, what: str) -> bool:
         return False
+
+
+def _read_line() -> str:
+    return sys.stdin.readline(LINE_BYTES)
 
 
 def _tell(text: str, record: Answer) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from shoal.core.ids import address_text
 from shoal.core.task import SECOND_NS
 from shoal.errors import NetworkError
-from shoal.ports import NodeSummary
+from shoal.ports import Network, NodeSummary
 from shoal.shell.station import Answer, Call, Station, wrong
 
 CONNECT_S = 15.0
@@ -17,20 +17,23 @@ ASK_S = 10.0
 
 async def peers(call: Call, arguments: Sequence[str]) -> Answer:
     none(arguments, "peers")
-    return {
-        "peers": [
-            {
-                "peer_id": peer.peer_id,
-                "addresses": list(peer.addresses),
-                "roles": list(peer.roles),
-                "connected": peer.connected,
-                "relayed": peer.relayed,
-                "latency_s": peer.latency_s,
-                "score": peer.score,
-            }
-            for peer in call.station.network.peers()
-        ]
-    }
+    return {"peers": known_peers(call.station.network)}
+
+
+def known_peers(network: Network) -> list[Answer]:
+    """Peers that introduced themselves, as plain records; addresses and roles are their own words."""
+    return [
+        {
+            "peer_id": peer.peer_id,
+            "addresses": list(peer.addresses),
+            "roles": list(peer.roles),
+            "connected": peer.connected,
+            "relayed": peer.relayed,
+            "latency_s": peer.latency_s,
+            "score": peer.score,
+        }
+        for peer in network.peers()
+    ]
 
 
 async def roles(call: Call, arguments: Sequence[str]) -> Answer:
