@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
@@ -24,7 +25,7 @@ from shoal.errors import UsageError
 from shoal.ports import Engine, Store, Transfer
 from shoal.roles.shiplog import Shipping
 from shoal.roles.trainer import Offer, Trainer
-from shoal.settings import Settings
+from shoal.settings import SERVING, Settings
 
 if TYPE_CHECKING:
     from shoal.adapters.s3 import S3Blobs
@@ -150,7 +151,28 @@ def _alone(path: Path) -> Iterator[None]:
                 code="SHOAL-U13",
                 hint="wait until it is done, or use another directory and account with --dir",
             ) from error
+        (path.parent / SERVING).unlink(missing_ok=True)  # of a process that was killed
         yield
+
+
+def running_at(settings: Settings) -> dict[str, str]:
+    """Where the node that runs with this directory is served, by its own word; nothing if none runs, or is served.
+
+    Only a process that holds the directory's lock is asked: whoever else listens there now must not get the token.
+    """
+    try:
+        with (settings.dir / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return {}
+    except FileNotFoundError:
+        return {}
+    except OSError:
+        pass  # somebody holds it
+    try:
+        found = json.loads((settings.dir / SERVING).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(url) for name, url in found.items()}
 
 
 @asynccontextmanager
@@ -170,8 +192,9 @@ async def _open_node(settings: Settings, roles: Sequence[str]) -> AsyncIterator[
 async def open_bootstrap(settings: Settings) -> AsyncIterator[Libp2pNetwork]:
     """A bootstrap node: an identity that lasts, and the peer network."""
     settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with open_peer(settings, FileKeys.load(settings.dir / "keys"), roles=["bootstrap"]) as network:
-        yield network
+    with _alone(settings.dir / "lock"):
+        async with open_peer(settings, FileKeys.load(settings.dir / "keys"), roles=["bootstrap"]) as network:
+            yield network
 
 
 def open_store(settings: Settings) -> SqliteStore:

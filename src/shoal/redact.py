@@ -53,8 +53,8 @@ def know(*secrets: str | bytes) -> None:
 def clean(text: str) -> str:
     """A text without what is secret.
 
-    >>> clean("GET https://s3.example/b/chunk-0?X-Amz-Signature=00aa: 403")
-    'GET https://s3.example/b/chunk-0?********: 403'
+    >>> clean("GET https://s3.example/b/chunk-0?X-Amz-Signature=00aa gave 403")
+    'GET https://s3.example/b/chunk-0?******** gave 403'
     """
     for pattern, instead in _PATTERNS:
         text = pattern.sub(instead, text)

@@ -51,6 +51,8 @@ SECRETS = (
     "pinata_api_secret",
     "pinata_gateway_key",
 )
+SERVING = "serving.json"
+"""In the directory of a node that runs: at which addresses it is served."""
 _HOST_PORT = r"^(\[[0-9a-fA-F:]+\]|[^\[\]:/\s]+):\d{1,5}$"
 
 

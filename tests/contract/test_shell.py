@@ -229,3 +229,48 @@ def test_a_script_that_cannot_be_read(tmp_path: Path, script: str) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     done = run("--dir", "home", "--json", "--script", script, cwd=tmp_path)
     assert (done.returncode, rows(done.stdout)[-1]["error"]["code"]) == (2, "SHOAL-U64")
+
+
+# ---------------------------------------------------------------- a node that runs
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "shoal", *arguments],
+        cwd=cwd,
+        env=environment(HOME=str(cwd)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def test_peers_and_net_ask_the_node_that_runs_else_they_join_for_a_moment(tmp_path: Path) -> None:
+    node = Pipe("--dir", str(tmp_path / "node"), "--command-listen", "127.0.0.1:0", cwd=tmp_path)
+    local = node.say("local")
+    note = json.loads((tmp_path / "node" / "serving.json").read_text())
+    assert note["command_url"].startswith("http://127.0.0.1:")
+    [own] = rows(command("net", "--json", "--dir", "node", cwd=tmp_path).stdout)
+    assert [row["peer_id"] for row in own] == [local["peer_id"]], "the node was asked: nobody else has joined"
+    assert command("peers", "--dir", "node", cwd=tmp_path).stderr.strip() == "no peers"
+    second = command("shell", "--role", "bootstrap", "--dir", "node", "--json", cwd=tmp_path)
+    assert rows(second.stdout)[-1]["error"]["code"] == "SHOAL-U13", "one process an identity"
+
+    where = {"SHOAL_BOOTSTRAP": local["addresses"][0]}
+    joined = subprocess.run(
+        [sys.executable, "-m", "shoal", "net", "--json", "--dir", "elsewhere"],
+        cwd=tmp_path,
+        env=environment(HOME=str(tmp_path), **where),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    [found] = rows(joined.stdout)
+    assert [row["peer_id"] for row in found] == [local["peer_id"]] and not (tmp_path / "elsewhere").exists()
+    node.process.kill()
+    node.close()
+    alone = command("net", "--json", "--dir", "node", cwd=tmp_path)
+    assert rows(alone.stdout)[-1]["error"]["code"] == "SHOAL-N09", "what is left of a killed node is not asked"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -19,6 +21,8 @@ from shoal.api.service import Service
 from shoal.api.token import Token
 from shoal.client.desk import Desk
 from shoal.errors import ConfigError, ProcessError
+from shoal.seal.files import whole_file
+from shoal.settings import SERVING
 from shoal.shell.commands import Shell
 from shoal.shell.station import Station
 
@@ -51,6 +55,7 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
             served = Serving(_url(api), _url(commands), token, service)
             resources = resource_app(service, token, peer_id_of=peer_id_of)
             async with _serving([(resources, api), (command_app(Shell(station), token), commands)]):
+                _note(settings.dir, url=served.url, command_url=served.command_url)
                 yield served
 
 
@@ -76,7 +81,14 @@ async def serving_commands(station: Station) -> AsyncIterator[CommandServing]:
     with _listening(station.settings.command_listen) as listener:
         served = CommandServing(_url(listener), token)
         async with _serving([(command_app(Shell(station), token), listener)]):
+            _note(station.settings.dir, command_url=served.command_url)
             yield served
+
+
+def _note(directory: Path, **urls: str) -> None:
+    """For commands of the same directory, which ask the node that runs instead of being one."""
+    with whole_file(directory / SERVING) as file:
+        file.write(json.dumps(urls).encode())
 
 
 @asynccontextmanager

@@ -10,12 +10,12 @@ import trio
 from shoal.cli import output
 from shoal.cli.show import table
 from shoal.errors import NetworkError, ShoalError, revive
-from shoal.node import open_bystander
+from shoal.node import open_bystander, running_at
 from shoal.ports import Network
 from shoal.settings import Settings
 from shoal.shell.peers import known_peers, summaries
 
-ASK_S = 10.0
+ASK_S = 30.0
 JOIN_S = 6.0
 SETTLE_S = 1.5
 """How long one who joins for a moment goes on listening, once somebody is there."""
@@ -47,20 +47,33 @@ async def ask_running(settings: Settings, cmd: str, *arguments: str) -> dict[str
     Raises:
         ShoalError: what the node answered with.
     """
-    token = settings.dir / "api-token"
-    if not token.is_file():
+    body = {"cmd": cmd, "args": list(arguments)}
+    return await request_running(settings, "command_url", "POST", "/command", body)
+
+
+async def request_running(
+    settings: Settings, door: str, method: str, path: str, body: dict[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """A request to the node that runs with this directory, with its token; None if none is served there.
+
+    Args:
+        door: `url` of the API, or `command_url`.
+
+    Raises:
+        ShoalError: what the node answered with.
+    """
+    url, token = running_at(settings).get(door), settings.dir / "api-token"
+    if url is None or not token.is_file():
         return None
     headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
     try:
-        async with httpx.AsyncClient(base_url=f"http://{settings.command_listen}", timeout=ASK_S) as http:
-            said = await http.post("/command", json={"cmd": cmd, "args": list(arguments)}, headers=headers)
+        async with httpx.AsyncClient(base_url=url, timeout=ASK_S, headers=headers) as http:
+            said = await http.request(method, path, json=body)
             answer = said.json()
     except (httpx.HTTPError, ValueError):
-        return None  # nobody is there, or something else
-    if said.status_code == 200 and answer.get("status") == "ok":
+        return None  # it is ending, or has just begun
+    if said.is_success:
         return dict(answer)
-    if said.status_code in (401, 404):
-        return None  # another node's port
     raise revive({**answer, "message": str(answer.get("detail", ""))})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import trio
 from rich.table import Table
@@ -12,6 +13,7 @@ from shoal.api import views
 from shoal.cli import output
 from shoal.cli.confirm import confirm, confirm_on_mainnet
 from shoal.cli.follow import tell, telling
+from shoal.cli.net import request_running
 from shoal.cli.show import plain, printable
 from shoal.client import session
 from shoal.client.cancel import cancel_task, check_cancellable
@@ -136,7 +138,14 @@ async def run_metrics(settings: Settings, wanted: str, *, as_json: bool) -> None
 
 
 async def run_cancel(settings: Settings, wanted: str, *, yes: bool, as_json: bool) -> None:
-    """End a task of this account before its start, and say what comes back."""
+    """End a task of this account before its start, and say what comes back; by the node that runs, if one does."""
+    path = f"/api/v1/tasks/{wanted}"
+    if (row := await request_running(settings, "url", "GET", path)) is not None:
+        confirm(f"end task {row['task_id'][:12]}: what is not due to trainers comes back", yes=yes)
+        answer = await request_running(settings, "url", "POST", f"{path}/cancel")
+        if answer is not None:
+            _show_cancelled(answer, as_json=as_json)
+            return
     async with open_wallet(settings) as wallet:
         ledger = wallet.ledger
         created, task = await must_find(ledger, wanted)
@@ -151,11 +160,14 @@ async def run_cancel(settings: Settings, wanted: str, *, yes: bool, as_json: boo
             confirm(f"end task {short(task)}: {back} of the escrow comes back{paid}", yes=yes)
             state = await cancel_task(tasklog, ledger)
         await withdraw(ledger)
-    row = views.cancelled(state)
+    _show_cancelled(views.cancelled(state).model_dump(), as_json=as_json)
+
+
+def _show_cancelled(row: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        output.print_json(row.model_dump())
+        output.print_json(row)
     else:
-        output.stdout.print(row.money)
+        output.stdout.print(row["money"])
 
 
 async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:
