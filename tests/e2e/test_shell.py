@@ -152,14 +152,15 @@ def look_at(demo: Demo, cwd: Path, task: str) -> None:
 def test_a_task_is_cancelled_before_its_start_and_the_escrow_comes_back(demo: Demo, tmp_path: Path) -> None:
     source, where = str(example("breast_cancer")), ["--dir", str(demo.client)]
     running = Running(["train", source, "--yes", "--json", *where], tmp_path)
-    task = running.until(lambda: next((row["task_id"] for row in running.json() if row.get("event") == "created"), ""))
+    made = running.until(lambda: next((row for row in running.json() if row.get("event") == "created"), None))
+    task = made["task_id"]
     assert running.end(signal.SIGINT) == 130
     asked = shoal("cancel", task, "--json", *where, cwd=tmp_path)
     error = last_json(asked.stdout)["error"]
     assert error["code"] == "SHOAL-U07" and "of the escrow comes back" in error["message"]
     done = shoal("cancel", task, "--yes", "--json", *where, cwd=tmp_path)
     row = last_json(done.stdout)
-    assert (row["phase"], row["refunded_tinybar"]) == ("cancelled", row["refunded_tinybar"]) and done.returncode == 0
+    assert (row["phase"], row["refunded_tinybar"]) == ("cancelled", made["escrow_tinybar"]) and done.returncode == 0
     again = last_json(shoal("cancel", task, "--yes", "--json", *where, cwd=tmp_path).stdout)
     assert again == row, "nothing is left to do"
     over = shoal("cancel", demo.report["task_id"], "--yes", "--json", *where, cwd=tmp_path)

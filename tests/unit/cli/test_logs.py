@@ -222,3 +222,17 @@ def test_the_option_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch, capsys: 
             main()
         assert ended.value.code == 0
     assert told == ["debug", "debug"] and capsys.readouterr().out.count("shoal 0.") == 2
+
+
+@pytest.mark.parametrize(
+    ("network", "topic_logs", "level"),
+    [
+        ("devnet", "auto", logging.INFO),
+        ("testnet", "auto", logging.INFO),
+        ("mainnet", "auto", None),
+        ("mainnet", "warning", logging.WARNING),
+        ("devnet", "off", None),
+    ],
+)
+def test_logs_go_to_topics_but_on_mainnet_only_if_asked(network: Any, topic_logs: Any, level: int | None) -> None:
+    assert Settings(network=network, topic_logs=topic_logs).topic_log_level == level
