@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -180,7 +181,8 @@ class _Script:
 
     async def lines(self) -> AsyncIterator[str]:
         if self._path is None:
-            while line := await trio.to_thread.run_sync(_read_line, abandon_on_cancel=True):
+            read = partial(trio.to_thread.run_sync, abandon_on_cancel=True)  # a pipe may be silent for ever
+            while line := await read(_read_line):
                 yield line
             return
         try:

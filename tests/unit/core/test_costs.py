@@ -45,7 +45,8 @@ def test_costs_grow_with_work_and_with_nothing_else(chunks: int, rounds: int, tr
 
 @given(st.integers(1, 64), st.integers(1, 10_000))
 def test_logs_on_the_topic_are_a_line_of_the_trainers_and_bounded(trainers: int, rounds: int) -> None:
-    plan = quote(chunks=64, rounds=min(rounds, 300), trainers=trainers, budget=None, timing=LOCAL_TIMING, now_s=1).plan
+    few = min(rounds, 100)
+    plan = quote(chunks=trainers, rounds=few, trainers=trainers, budget=None, timing=LOCAL_TIMING, now_s=1).plan
     plain, told = (costs.lines(plan, manifest_bytes=900, confirm_every=1, logs=logs) for logs in (False, True))
     [line] = [each for each in told if each not in plain]
     assert line.payer is Payer.TRAINERS and line.count == trainers * costs.log_messages(plan.rounds)
