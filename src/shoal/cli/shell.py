@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -181,8 +180,8 @@ class _Script:
 
     async def lines(self) -> AsyncIterator[str]:
         if self._path is None:
-            read = partial(trio.to_thread.run_sync, abandon_on_cancel=True)  # a pipe may be silent for ever
-            while line := await read(_read_line):
+            # A pipe may be silent for ever. The stubs are those of an older trio.
+            while line := await trio.to_thread.run_sync(_read_line, abandon_on_cancel=True):  # type: ignore[call-arg]
                 yield line
             return
         try:
