@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyte
 import pytest
 
@@ -274,3 +275,32 @@ def test_peers_and_net_ask_the_node_that_runs_else_they_join_for_a_moment(tmp_pa
     node.close()
     alone = command("net", "--json", "--dir", "node", cwd=tmp_path)
     assert rows(alone.stdout)[-1]["error"]["code"] == "SHOAL-N09", "what is left of a killed node is not asked"
+
+
+def test_a_node_of_any_role_serves_the_command_port_if_told_to(tmp_path: Path) -> None:
+    listen = ["--command-listen", "127.0.0.1:0", "--json", "--dir", "node"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shoal", "node", "run", "--role", "bootstrap", *listen],
+        cwd=tmp_path,
+        env=environment(HOME=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        said = json.loads(process.stdout.readline())
+        token = (tmp_path / said["token_file"]).read_text().strip()
+        with httpx.Client(base_url=said["command_url"], timeout=DEADLINE_S) as http:
+            assert http.post("/command", json={"cmd": "mesh"}).status_code == 401
+            http.headers["Authorization"] = f"Bearer {token}"
+            answer = http.post("/command", json={"cmd": "mesh"}).json()
+            assert answer["status"] == "ok" and answer["mesh"][0]["peer_id"] == said["peer_id"]
+            assert http.get("/status").json()["role"] == "bootstrap"
+            refused = http.post("/command", json={"cmd": "train", "args": ["news"]})
+            assert refused.status_code == 409 and "cannot train" in refused.json()["error"]
+            assert http.get("/api/v1/tasks").status_code == 404, "the resource API stays with clients"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, talk = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0 and token in talk and token not in out, "shown once, to people"
