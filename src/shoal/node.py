@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from shoal.adapters.engine import SandboxedEngine
 from shoal.adapters.hedera import HederaLedger, LedgerReader, LedgerSettings
-from shoal.adapters.keys import FileKeys, key_from_file, key_from_keyring
+from shoal.adapters.keys import FileKeys, export_keys, import_keys, key_from_file, key_from_keyring
 from shoal.adapters.libp2p import Libp2pNetwork, open_network
 from shoal.adapters.libp2p.peer_id import peer_id_of as peer_id_of
 from shoal.adapters.store import SqliteStore
@@ -23,9 +25,10 @@ from shoal.core.money import Tinybar
 from shoal.errors import MarketError, UsageError
 from shoal.ports import Engine, Store, Transfer
 from shoal.roles.cheat import false_updates
+from shoal.roles.shiplog import Shipping
 from shoal.roles.trainer import Offer, Trainer
 from shoal.roles.validator import Validator
-from shoal.settings import Settings
+from shoal.settings import SERVING, Settings
 
 if TYPE_CHECKING:
     from shoal.adapters.s3 import S3Blobs
@@ -151,7 +154,28 @@ def _alone(path: Path) -> Iterator[None]:
                 code="SHOAL-U13",
                 hint="wait until it is done, or use another directory and account with --dir",
             ) from error
+        (path.parent / SERVING).unlink(missing_ok=True)  # of a process that was killed
         yield
+
+
+def running_at(settings: Settings) -> dict[str, str]:
+    """Where the node that runs with this directory is served, by its own word; nothing if none runs, or is served.
+
+    Only a process that holds the directory's lock is asked: whoever else listens there now must not get the token.
+    """
+    try:
+        with (settings.dir / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return {}
+    except FileNotFoundError:
+        return {}
+    except OSError:
+        pass  # somebody holds it
+    try:
+        found = json.loads((settings.dir / SERVING).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(url) for name, url in found.items()}
 
 
 @asynccontextmanager
@@ -171,8 +195,26 @@ async def _open_node(settings: Settings, roles: Sequence[str]) -> AsyncIterator[
 async def open_bootstrap(settings: Settings) -> AsyncIterator[Libp2pNetwork]:
     """A bootstrap node: an identity that lasts, and the peer network."""
     settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with open_peer(settings, FileKeys.load(settings.dir / "keys"), roles=["bootstrap"]) as network:
-        yield network
+    with _alone(settings.dir / "lock"):
+        async with open_peer(settings, FileKeys.load(settings.dir / "keys"), roles=["bootstrap"]) as network:
+            yield network
+
+
+def open_store(settings: Settings) -> SqliteStore:
+    """What a node of this directory remembers; for a bootstrap node, which has nothing else on disk."""
+    return SqliteStore(settings.dir / "node.db")
+
+
+def exported_keys(settings: Settings) -> bytes:
+    """This node's keys, not encrypted."""
+    return export_keys(settings.dir / "keys")
+
+
+def imported_keys(settings: Settings, exported: bytes) -> FileKeys:
+    """Put keys where this node has none yet."""
+    settings.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(settings.dir / "lock"):
+        return import_keys(settings.dir / "keys", exported)
 
 
 def open_peer(
@@ -186,6 +228,13 @@ def open_peer(
         roles=roles,
         peerstore=settings.dir / "peers.json",
         lan=settings.lan,
+    )
+
+
+def open_bystander(settings: Settings) -> AbstractAsyncContextManager[Libp2pNetwork]:
+    """Somebody who looks at the network for a moment: a new identity each time, no role, nothing kept."""
+    return open_network(
+        private_key=secrets.token_bytes(32), listen=(), bootstrap=settings.bootstrap, roles=(), lan=bool(settings.lan)
     )
 
 
@@ -255,4 +304,11 @@ def trainer(node: Node) -> Trainer:
             covers_fees=settings.cover_fees,
         ),
         poll_s=settings.poll_s,
+        shipping=shipping_of(settings),
     )
+
+
+def shipping_of(settings: Settings) -> Shipping | None:
+    """What of its logs a node puts on the topics of its tasks."""
+    level = settings.topic_log_level
+    return None if level is None else Shipping(level, settings.topic_logs_s)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from shoal.core.ids import entity_number
 from shoal.errors import ConfigError
+from shoal.redact import know
 
 _KNOWN_NAMES = {
     "operator_id": "OPERATOR_ID",
@@ -35,13 +37,13 @@ _KNOWN_NAMES = {
 _BORROWED = frozenset({"IP", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "JWT_TOKEN", "API_KEY", "API_SECRET"})
 """Of these, the names that other programs use too: they count only where no shoal.toml says otherwise."""
 VARIABLES = frozenset(_KNOWN_NAMES.values())
-_LISTS = frozenset({"listen", "bootstrap", "ipfs_gateways", "api_origins", "api_hosts"})
+LISTS = frozenset({"listen", "bootstrap", "ipfs_gateways", "api_origins", "api_hosts"})
 """Settings that a variable gives with commas."""
 _OTHER_WAYS = {
     "operator_key": "or say where it lies with operator_key_file or operator_keyring",
     "contract_id": "`shoal contract deploy` makes a market of your own",
 }
-_SECRETS = (
+SECRETS = (
     "operator_key",
     "s3_secret_key",
     "pinata_jwt",
@@ -49,6 +51,8 @@ _SECRETS = (
     "pinata_api_secret",
     "pinata_gateway_key",
 )
+SERVING = "serving.json"
+"""In the directory of a node that runs: at which addresses it is served."""
 _HOST_PORT = r"^(\[[0-9a-fA-F:]+\]|[^\[\]:/\s]+):\d{1,5}$"
 
 
@@ -63,6 +67,7 @@ class Settings(BaseModel):
 
     dir: Path = Field(default_factory=lambda: Path.home() / ".shoal", description="where this node keeps its files")
 
+    log: str = Field("info", description="a level, or several as in warning,shoal.trainer=debug")
     network: Literal["devnet", "solo", "testnet", "mainnet", "custom"] = "devnet"
     ledger_node: str = Field("", description="host:port of a consensus node; known for solo, testnet, mainnet")
     ledger_node_account: str = Field("0.0.3", description="that node's account")
@@ -128,6 +133,10 @@ class Settings(BaseModel):
         10_000_000_000, ge=1, description="most that is locked for as long as this node is a validator"
     )
     max_penalty_tinybar: int = Field(50_000_000, ge=0, description="never bid where a no-show costs more than this")
+    topic_logs: Literal["auto", "off", "debug", "info", "warning", "error"] = Field(
+        "auto", description="what a trainer logs of a task, on its topic, for everyone; auto: off on mainnet, else info"
+    )
+    topic_logs_s: float = Field(30.0, ge=1, le=3_600, description="seconds between two messages of them, at least")
     engine_memory_mib: int = Field(4_096, ge=256, description="memory limit of the training process")
     engine_threads: int = Field(1, ge=1, le=256)
     allow_unsandboxed: bool = Field(False, description="train even where no sandbox stands: dangerous")
@@ -152,6 +161,18 @@ class Settings(BaseModel):
     def _multiaddresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_multiaddress(each) for each in value)
 
+    @field_validator("log")
+    @classmethod
+    def _levels(cls, value: str) -> str:
+        parse_log(value)
+        return value
+
+    @model_validator(mode="after")
+    def _keep_secret(self) -> Self:
+        for name in SECRETS:
+            know(getattr(self, name).get_secret_value())
+        return self
+
     @classmethod
     def load(cls, *, flags: Mapping[str, Any] | None = None) -> Settings:
         """Read all layers.
@@ -160,6 +181,14 @@ class Settings(BaseModel):
             ConfigError: an unreadable file, an unknown name or a bad value, with its origin.
         """
         return load_with_origins(flags=flags)[0]
+
+    @property
+    def topic_log_level(self) -> int | None:
+        """From which level on logs go to topics; None if they do not."""
+        wanted = self.topic_logs
+        if wanted == "auto":
+            wanted = "off" if self.network == "mainnet" else "info"
+        return None if wanted == "off" else logging.getLevelNamesMapping()[wanted.upper()]
 
     def need(self, *names: str) -> None:
         """Check that settings without a default were given.
@@ -201,7 +230,7 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
             if variable and environment.get(variable) and not (variable in _BORROWED and name in values):
                 text = str(environment[variable])
                 parts = tuple(part.strip() for part in text.split(",") if part.strip())
-                values[name] = parts if name in _LISTS else text
+                values[name] = parts if name in LISTS else text
                 origins[name] = Origin(f"environment {variable}")
     for name, value in given.items():
         values[name], origins[name] = value, Origin("flag")
@@ -214,6 +243,27 @@ def load_with_origins(*, flags: Mapping[str, Any] | None = None) -> tuple[Settin
         raise ConfigError(
             f"{name}: {first['msg']} (from {origin})", code="SHOAL-C02", hint="`shoal config show` lists all settings"
         ) from None
+
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+def parse_log(text: str) -> dict[str, int]:
+    """Levels by the names of loggers; the nameless one is shoal's own.
+
+    >>> parse_log("warning,shoal.trainer=debug")
+    {'': 30, 'shoal.trainer': 10}
+
+    Raises:
+        ValueError: it names another level.
+    """
+    levels = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, level = part.rpartition("=")
+        if level.lower() not in LEVELS:
+            raise ValueError(f"a log level is one of {', '.join(LEVELS)}")
+        levels[name.strip()] = logging.getLevelNamesMapping()[level.upper()]
+    return levels
 
 
 def _multiaddress(text: str) -> str:
@@ -239,14 +289,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
         # The error may quote the file, and so a key: not kept as the cause.
         where = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
         raise ConfigError(f"{path}: {where}", code="SHOAL-C03", hint="repair or remove this file") from None
-    if any(values.get(name) for name in _SECRETS):
+    if any(values.get(name) for name in SECRETS):
         _check_private(path)
     return values
 
 
 def _read_env(path: Path) -> dict[str, str | None]:
     values = dotenv_values(path)
-    names = {name for secret in _SECRETS for name in (f"SHOAL_{secret.upper()}", _KNOWN_NAMES.get(secret, ""))}
+    names = {name for secret in SECRETS for name in (f"SHOAL_{secret.upper()}", _KNOWN_NAMES.get(secret, ""))}
     if any(values.get(name) for name in names):
         _check_private(path)
     return values

@@ -97,6 +97,8 @@ KNOWN = {
     "CONTRACT_ID": ("contract_id", "0.0.7"),
     "BOOTSTRAP_ADDR": ("bootstrap", "/ip4/192.0.2.1/tcp/4001/p2p/a,/ip4/192.0.2.2/tcp/4001/p2p/b"),
     "IP": ("listen", "203.0.113.5:4001"),
+    "SHOAL_LOG": ("log", "debug"),
+    "SHOAL_TOPIC_LOGS": ("topic_logs", "off"),
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shoal import seal
 from shoal.core import limits
-from shoal.errors import ConfigError, CryptoError
+from shoal.errors import ConfigError, CryptoError, UsageError
+from shoal.redact import know
 
 SIGNING_FILE = "node.key"
 AGE_FILE = "age.key"
@@ -37,6 +40,7 @@ class FileKeys:
 
     def __init__(self, signer: Ed25519PrivateKey, identity: str) -> None:
         self._signer, self._identity = signer, identity
+        know(identity, signer.private_bytes_raw())
         self.signing_key = signer.public_key().public_bytes_raw()
         self.recipient = seal.recipient_of(identity)
 
@@ -92,28 +96,41 @@ class FileKeys:
 
 
 def _create(directory: Path) -> None:
-    """Make both files beside the directory, then give it its name in one step: never one key without the other."""
+    """New keys; those of another process that was first count."""
+    signer = Ed25519PrivateKey.generate()
+    pem = signer.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = signer.public_key().public_bytes_raw().hex()
+    identity = seal.new_identity()[0]
+    _place(
+        directory,
+        {SIGNING_FILE: f"# public key: {public}\n".encode() + pem, AGE_FILE: identity.encode() + b"\n"},
+    )
+
+
+def _place(directory: Path, files: Mapping[str, bytes]) -> bool:
+    """Make all files beside the directory, then give it its name in one step: never one key without the other.
+
+    False if there is something of that name already.
+    """
     parent = directory.parent
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
     try:
-        signer = Ed25519PrivateKey.generate()
-        pem = signer.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        public = signer.public_key().public_bytes_raw().hex()
-        _write(fresh / SIGNING_FILE, f"# public key: {public}\n".encode() + pem)
-        _write(fresh / AGE_FILE, seal.new_identity()[0].encode() + b"\n")
+        for name, data in files.items():
+            _write(fresh / name, data)
         _sync(fresh)
         try:
             fresh.rename(directory)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            return  # another process was first: its keys count
+            return False
         _sync(parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+    return True
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -130,6 +147,58 @@ def _sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+# ---------------------------------------------------------------- backups
+
+_BACKUP = "shoal/keys/1"
+
+
+def export_keys(directory: Path) -> bytes:
+    """Both keys as one plain text, to be encrypted at once. Raises as `FileKeys.load`, and makes no keys.
+
+    Raises:
+        ConfigError: SHOAL-C20, there are none.
+    """
+    if not directory.exists() or not any(directory.iterdir()):
+        raise ConfigError(
+            f"there are no keys in {directory}", code="SHOAL-C20", hint="they are made by the first start"
+        )
+    FileKeys.load(directory)  # a damaged key is no backup
+    texts = {name: _read(directory / name).decode("ascii") for name in (SIGNING_FILE, AGE_FILE)}
+    return json.dumps({"format": _BACKUP, **texts}).encode()
+
+
+def import_keys(directory: Path, exported: bytes) -> FileKeys:
+    """Put the keys of `export_keys` where there are none; all of them or nothing.
+
+    Raises:
+        UsageError: SHOAL-U65, there are keys already.
+        ConfigError: SHOAL-C21, this holds no keys; C22, C23 as of `FileKeys.load`.
+    """
+    try:
+        value = json.loads(exported)
+        texts = {name: str(value[name]).encode("ascii") for name in (SIGNING_FILE, AGE_FILE)}
+        if value["format"] != _BACKUP:
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError("this holds no keys of a node", code="SHOAL-C21", hint="give another backup") from None
+    _parse_signer(directory, texts[SIGNING_FILE])
+    _parse_identity(directory, texts[AGE_FILE])
+    try:
+        if not _place(directory, texts):
+            raise UsageError(
+                f"{directory} holds keys already, and they are never overwritten",
+                code="SHOAL-U65",
+                hint="give another --dir, or move the directory of the keys away",
+            )
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write the keys to {directory}: {error.strerror}",
+            code="SHOAL-C23",
+            hint="check that this user owns the directory, and that the disk is not full",
+        ) from error
+    return FileKeys.load(directory)
 
 
 # ---------------------------------------------------------------- reading
@@ -163,6 +232,7 @@ def key_from_file(path: Path) -> str:
         raise _no_operator_key(f"{path}: {error.strerror}", "check operator_key_file") from None
     if not text:
         raise _no_operator_key(f"{path} is empty", "put the key into it")
+    know(text)
     return text
 
 
@@ -184,6 +254,7 @@ def key_from_keyring(account: str) -> str:
         raise _no_operator_key(
             f"the keyring holds no key of {account}", f"`keyring set {KEYRING_SERVICE} {account}` puts one in"
         )
+    know(str(text).strip())
     return str(text).strip()
 
 

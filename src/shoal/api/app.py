@@ -21,6 +21,7 @@ from shoal.api.service import Service
 from shoal.api.token import Token
 from shoal.core.limits import MIB
 from shoal.errors import ShoalError
+from shoal.ports import Store
 from shoal.settings import Settings
 from shoal.shell.commands import Shell
 
@@ -39,7 +40,7 @@ def resource_app(service: Service, token: Token, *, peer_id_of: Callable[[bytes]
     app.include_router(routes_tasks.router(service))
     app.include_router(routes_network.router(service, peer_id_of))
     app.include_router(routes_network.health(service))
-    _wrap(app, service, _rules(settings, token))
+    _wrap(app, settings, service.desk.store, _rules(settings, token))
     return app
 
 
@@ -52,8 +53,8 @@ class Line(BaseModel):
     args: list[Annotated[str, Field(max_length=64 * 1024)]] = Field(default_factory=list, max_length=64)
 
 
-def command_app(service: Service, shell: Shell, token: Token) -> FastAPI:
-    """`POST /command` and `GET /status`: everything there needs the token."""
+def command_app(shell: Shell, token: Token) -> FastAPI:
+    """`POST /command` and `GET /status` of a node of any role: everything there needs the token."""
     app = _app("shoal commands", "One command a request, as the interactive shell takes them.", docs="")
 
     @app.post("/command", openapi_extra=TOKEN, tags=["commands"])
@@ -64,7 +65,8 @@ def command_app(service: Service, shell: Shell, token: Token) -> FastAPI:
     async def status() -> JSONResponse:
         return await _run(shell, "status", [])
 
-    _wrap(app, service, _rules(service.desk.settings, token, private=lambda path: True))
+    station = shell.station
+    _wrap(app, station.settings, station.store, _rules(station.settings, token, private=lambda path: True))
     return app
 
 
@@ -111,14 +113,14 @@ def _rules(settings: Settings, token: Token, *, private: Callable[[str], bool] =
     )
 
 
-def _wrap(app: FastAPI, service: Service, rules: Rules) -> None:
+def _wrap(app: FastAPI, settings: Settings, store: Store, rules: Rules) -> None:
     """The last that is added is the first that a request meets."""
-    app.add_middleware(Idempotency, store=service.desk.store)
+    app.add_middleware(Idempotency, store=store)
     app.add_middleware(Guard, rules=rules, buckets=Buckets(rules.requests_per_minute))
-    if service.desk.settings.api_origins:
+    if settings.api_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(service.desk.settings.api_origins),
+            allow_origins=list(settings.api_origins),
             allow_methods=["GET", "POST"],
             allow_headers=list(_CORS_HEADERS),
             expose_headers=list(_EXPOSED),

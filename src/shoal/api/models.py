@@ -189,6 +189,21 @@ class LogPage(BaseModel):
     next: str | None
 
 
+class LogLineRecord(BaseModel):
+    """A line that a participant logged on the topic; its words, and its clock in `at`."""
+
+    at: float
+    consensus_time: float = Field(description="of the message that holds it")
+    trainer: str
+    level: str
+    text: str
+
+
+class LogLinePage(BaseModel):
+    items: list[LogLineRecord]
+    next: str | None = Field(description="cursor of the next page")
+
+
 class PeerRecord(BaseModel):
     peer_id: str
     addresses: list[str]

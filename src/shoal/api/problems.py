@@ -40,6 +40,7 @@ _BY_CODE = {
     "SHOAL-T02": 402,
     "SHOAL-T05": 503,
     "SHOAL-T08": 404,
+    "SHOAL-U07": 409,
     "SHOAL-U08": 403,
     "SHOAL-U50": 401,
     "SHOAL-U51": 429,
@@ -51,6 +52,7 @@ _BY_CODE = {
     "SHOAL-U59": 404,
     "SHOAL-U60": 421,
     "SHOAL-U61": 404,
+    "SHOAL-U63": 409,
 }
 _BY_KIND: tuple[tuple[type[ShoalError], int], ...] = (
     (UsageError, 422),

@@ -15,6 +15,7 @@ from shoal.api.problems import documented
 from shoal.api.quotes import Terms
 from shoal.api.service import Service
 from shoal.api.upload import Part, Upload
+from shoal.client.loglines import TopicLog
 from shoal.client.story import name_in
 from shoal.core import limits
 from shoal.ports import LoggedEvent
@@ -157,6 +158,20 @@ def _add_task(routes: APIRouter, service: Service) -> None:
         )
         name = name_in(state)
         return m.LogPage(items=[views.log_entry(each, state, name) for each in page], next=following)
+
+    @routes.get("/tasks/{task}/logs", responses=documented(404, 422), tags=["tasks"])
+    async def get_logs(
+        wanted: Wanted,
+        cursor: Cursor = None,
+        limit: Limit = pages.LIMIT,
+        trainer: Annotated[str | None, Query(max_length=64, description="only this one's, by its account")] = None,
+    ) -> m.LogLinePage:
+        """What the trainers logged on the topic; none of it decides anything."""
+        state = (await service.find(wanted)).state
+        messages = await service.desk.ledger.messages(state.topic, after_ns=state.created_ns - 1, until_ns=state.now_ns)
+        lines = [each for each in TopicLog().read(messages, state) if trainer in (None, each.trainer)]
+        page, following = pages.cut(lines, lambda each: (each.time_ns, each.number), cursor=cursor, limit=limit)
+        return m.LogLinePage(items=[views.told_line(each) for each in page], next=following)
 
     @routes.post(
         "/tasks/{task}/cancel",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -19,7 +21,10 @@ from shoal.api.service import Service
 from shoal.api.token import Token
 from shoal.client.desk import Desk
 from shoal.errors import ConfigError, ProcessError
+from shoal.seal.files import whole_file
+from shoal.settings import SERVING
 from shoal.shell.commands import Shell
+from shoal.shell.station import Station
 
 STOP_S = 1.0
 _BACKLOG = 128
@@ -46,18 +51,59 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
     settings = desk.settings
     token = Token.load(settings.dir)
     with _listening(settings.api_listen) as api, _listening(settings.command_listen) as commands:
-        async with Service.open(desk) as service, trio.open_nursery() as nursery:
-            stop, shell = trio.Event(), Shell(desk)
+        async with Service.open(desk) as service, station_of(service) as station:
             served = Serving(_url(api), _url(commands), token, service)
-            nursery.start_soon(_serve, resource_app(service, token, peer_id_of=peer_id_of), api, stop)
-            nursery.start_soon(_serve, command_app(service, shell, token), commands, stop)
-            try:
+            resources = resource_app(service, token, peer_id_of=peer_id_of)
+            async with _serving([(resources, api), (command_app(Shell(station), token), commands)]):
+                _note(settings.dir, url=served.url, command_url=served.command_url)
                 yield served
-            finally:
-                stop.set()
-            with trio.move_on_after(STOP_S):
-                await trio.sleep(STOP_S / 10)
-            nursery.cancel_scope.cancel()
+
+
+def station_of(service: Service) -> AbstractAsyncContextManager[Station]:
+    """A client node as its commands see it: `train` hands its tasks to the service."""
+    desk = service.desk
+    drive = service.following.drive
+    return Station.open("client", desk.settings, desk.network, desk.store, desk=desk, drive=drive)
+
+
+@dataclass(frozen=True)
+class CommandServing:
+    """Where a node takes commands, and with which token."""
+
+    command_url: str
+    token: Token
+
+
+@asynccontextmanager
+async def serving_commands(station: Station) -> AsyncIterator[CommandServing]:
+    """Serve the command port alone, of a node of any role, until the block ends. Raises as `serving`."""
+    token = Token.load(station.settings.dir)
+    with _listening(station.settings.command_listen) as listener:
+        served = CommandServing(_url(listener), token)
+        async with _serving([(command_app(Shell(station), token), listener)]):
+            _note(station.settings.dir, command_url=served.command_url)
+            yield served
+
+
+def _note(directory: Path, **urls: str) -> None:
+    """For commands of the same directory, which ask the node that runs instead of being one."""
+    with whole_file(directory / SERVING) as file:
+        file.write(json.dumps(urls).encode())
+
+
+@asynccontextmanager
+async def _serving(apps: Sequence[tuple[Any, socket.socket]]) -> AsyncIterator[None]:
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        for app, listener in apps:
+            nursery.start_soon(_serve, app, listener, stop)
+        try:
+            yield
+        finally:
+            stop.set()
+        with trio.move_on_after(STOP_S):
+            await trio.sleep(STOP_S / 10)
+        nursery.cancel_scope.cancel()
 
 
 async def _serve(app: Any, listener: socket.socket, stop: trio.Event) -> None:

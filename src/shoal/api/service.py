@@ -16,6 +16,7 @@ from shoal.api.following import Followed, Following
 from shoal.api.market import Market, task_of
 from shoal.api.quotes import Quoted, Quotes
 from shoal.client import session
+from shoal.client.cancel import check_cancellable, too_late
 from shoal.client.desk import Desk
 from shoal.client.prepare import Prepared
 from shoal.client.purchase import Purchase
@@ -219,18 +220,16 @@ class Service:
         Raises:
             UsageError: SHOAL-U08, another account's; U58, it has started or ended already.
         """
-        self._need_mine(followed)
         state, ledger = followed.state, self.desk.ledger
+        check_cancellable(state, ledger.address)
         if state.phase is Phase.CANCELLED:
             return state
-        if state.phase not in (Phase.OPEN, Phase.AWARDED) or state.started_ns:
-            raise _too_late(state)
         try:
             outcome = await ledger.call(calls.Cancel(followed.task))
         except CallReverted as error:
             state = await self.following.passed(followed, await ledger.watermark())
             if state.phase is not Phase.CANCELLED:
-                raise _too_late(state) from error
+                raise too_late(state) from error
             return state
         return await self.following.passed(followed, outcome.time_ns)
 
@@ -291,13 +290,3 @@ def _kept(desk: Desk, task: TaskId) -> Prepared:
 def _say(what: str, done: int, total: int) -> None:
     if done == total:
         log.info("%d %s encrypted and uploaded", total, what)
-
-
-def _too_late(state: State) -> UsageError:
-    over = state.phase.over
-    return UsageError(
-        f"the task cannot be cancelled: it is {state.phase}",
-        code="SHOAL-U58",
-        hint="" if over else "it goes on to its result; what is not earned comes back then",
-        money=f"{format_hbar(state.refunded)} came back" if over else "the escrow stays in the contract",
-    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from shoal.errors import ConfigError
+from shoal.redact import know
 
 FILE = "api-token"
 _BYTES = 32
@@ -19,7 +20,7 @@ _BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Only its hash is kept in memory, so that no log or traceback can show it."""
+    """Only its hash is kept here, so that no traceback can show it; logs are kept clean of it."""
 
     digest: bytes
     path: Path
@@ -37,10 +38,13 @@ class Token:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            return cls(_digest(_read(path)), path)
+            text = _read(path)
+            know(text)
+            return cls(_digest(text), path)
         except OSError as error:
             raise _unreadable(path, str(error.strerror)) from error
         text = secrets.token_urlsafe(_BYTES)
+        know(text)
         with os.fdopen(descriptor, "w") as file:
             file.write(text + "\n")
         return cls(_digest(text), path, text)

@@ -11,12 +11,14 @@ from typing import Any
 from shoal.api import models as m
 from shoal.api.following import Followed
 from shoal.api.quotes import Quoted
+from shoal.client.loglines import Told
 from shoal.client.narrate import slowest_trainer_s
 from shoal.client.story import name_in
 from shoal.core import limits
 from shoal.core.codec import CodecError, decode
-from shoal.core.entries import BidCommitment, Entry, parse
+from shoal.core.entries import BidCommitment, Entry, LogEntry, parse
 from shoal.core.ids import Address, address_text
+from shoal.core.loglines import unpack
 from shoal.core.money import format_hbar
 from shoal.core.task import SECOND_NS, Checkpoint, Phase, State, Update
 from shoal.ports import AccountState, LoggedEvent, Message, Movement
@@ -102,7 +104,7 @@ def cancelled(state: State) -> m.CancelRecord:
 
 def log_entry(message: Message, state: State, name: Name) -> m.LogRecord:
     """One message of a topic, on which anyone may write anything."""
-    parsed: Entry | BidCommitment | None
+    parsed: Entry | BidCommitment | LogEntry | None
     try:
         parsed = parse(message.data)
     except CodecError:
@@ -113,6 +115,11 @@ def log_entry(message: Message, state: State, name: Name) -> m.LogRecord:
         author, kind, hash_, number = parsed.author, parsed.kind, parsed.hash.hex(), parsed.sequence
         signed = None if known is None else parsed.signed_by(known.signing_key)
         body = _body(parsed)
+    elif isinstance(parsed, LogEntry):
+        known = state.authors.get(parsed.author)
+        author, kind, number = parsed.author, "log", parsed.sequence
+        signed = None if known is None else parsed.signed_by(known.signing_key)
+        body = {"lines": _log_lines(parsed)}
     elif isinstance(parsed, BidCommitment):
         author, kind, body = parsed.trainer, "bid", {"commitment": parsed.commitment.hex()}
     return m.LogRecord(
@@ -175,6 +182,18 @@ def _body(entry: Entry) -> dict[str, Any]:
             body["manifest"] = decode(body["manifest"], max_bytes=limits.LOG_ENTRY_BYTES)
     plain_body: dict[str, Any] = plain(body)
     return plain_body
+
+
+def _log_lines(entry: LogEntry) -> list[dict[str, Any]] | None:
+    try:
+        lines = unpack(entry.lines)
+    except CodecError:
+        return None
+    return [{"at": line.time_ms / 1000, "level": line.level, "text": line.text} for line in lines]
+
+
+def told_line(line: Told) -> m.LogLineRecord:
+    return m.LogLineRecord(consensus_time=seconds(line.time_ns), **line.as_dict())
 
 
 def _deadlines(state: State) -> list[m.DeadlineRecord]:

@@ -48,6 +48,7 @@ async def run_dry(settings: Settings, order: Order, examined: Examined, *, as_js
             min_unit_tinybar=settings.min_unit_tinybar,
             covers_fees=settings.cover_fees,
             balance=balance,
+            logs=settings.topic_log_level is not None,
         )
     )
     if as_json:

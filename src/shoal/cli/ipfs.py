@@ -188,7 +188,6 @@ def _settings(directory: Path | None, private: bool | None) -> Settings:
 @contextmanager
 def _shown_errors(as_json: bool) -> Iterator[None]:
     """Of what comes before trio runs: settings, and reading standard input."""
-    output.set_up_logs(verbose=False)
     try:
         yield
     except ShoalError as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.completion import get_completion_script  # type: ignore[attr-defined]
 from typer.exceptions import TyperException
 
-from shoal.cli import ipfs, output
+from shoal.cli import ipfs, logs, output
 from shoal.errors import ShoalError, UsageError
 from shoal.settings import Settings
 
@@ -24,10 +26,12 @@ node_app = typer.Typer(no_args_is_help=True, help="Run a node.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
 contract_app = typer.Typer(no_args_is_help=True, help="The market's contract on the ledger.")
 wallet_app = typer.Typer(no_args_is_help=True, help="What an account holds, and what the contract holds for it.")
+keys_app = typer.Typer(no_args_is_help=True, help="Encrypted copies of a node's keys.")
 app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
 app.add_typer(contract_app, name="contract")
 app.add_typer(wallet_app, name="wallet")
+app.add_typer(keys_app, name="keys")
 app.add_typer(ipfs.app, name="ipfs")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
@@ -38,7 +42,24 @@ Dir = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
+LogLevel = Annotated[
+    str | None,
+    typer.Option(
+        "--log-level", metavar="LEVEL[,LOGGER=LEVEL...]", help="debug to critical; may stand anywhere.",
+        envvar="SHOAL_LOG", show_default="info",
+    ),
+]  # fmt: skip
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task id, a unique beginning of it, or its topic.")]
+
+
+@app.callback()
+def every_command(log_level: LogLevel = None) -> None:
+    """Set up what all commands share: their logs."""
+    try:
+        logs.set_up(log_level or "info")
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--log-level") from None
+    logs.asked_for = log_level is not None
 
 
 @app.command()
@@ -116,6 +137,10 @@ def devnet(
 @node_app.command("run")
 def node_run(
     role: Annotated[str, typer.Option(help="bootstrap, client, trainer or validator; a client serves the HTTP API.")],
+    command_listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve POST /command there, whatever the role.", show_default="off"),
+    ] = None,
     directory: Dir = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
     yes: Yes = False,
@@ -125,7 +150,33 @@ def node_run(
     from shoal.cli.node import run_node
 
     output.set_up_logs(verbose=verbose)
-    output.run(lambda: run_node(_settings(directory, as_json), role, yes=yes, as_json=as_json), as_json=as_json)
+    settings = _settings(directory, as_json, command_listen=command_listen)
+    output.run(
+        lambda: run_node(settings, role, commands=command_listen is not None, yes=yes, as_json=as_json),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def shell(
+    role: Annotated[
+        str | None, typer.Option(help="bootstrap, client, trainer or validator; without it you are asked.")
+    ] = None,
+    script: Annotated[Path | None, typer.Option(help="A file with a command a line, instead of a terminal.")] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on after a command that fails.")] = False,
+    command_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Also serve POST /command there.", show_default="off")
+    ] = None,
+    yes: Yes = False,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Open a node in this process and command it: type `help`. Commands may come from a file or a pipe, too."""
+    from shoal.cli.shell import Wish, run_shell
+
+    settings = _settings(directory, as_json, command_listen=command_listen)
+    wish = Wish(role, script, keep_going, command_listen is not None, yes)
+    raise SystemExit(output.run(lambda: run_shell(settings, wish, as_json=as_json), as_json=as_json))
 
 
 @app.command()
@@ -171,8 +222,6 @@ def train(
     from shoal.client.purchase import Order
     from shoal.client.source import Source
 
-    output.set_up_logs(verbose=False)
-
     async def run() -> None:
         source = Source(model, data, recipe, label)
         most = parse_budget(budget)
@@ -203,6 +252,55 @@ def watch(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> N
     output.run(lambda: run_watch(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
 
 
+@app.command("logs")
+def show_logs(
+    task: TaskArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the task is over.")] = False,
+    trainer: Annotated[str | None, typer.Option(metavar="0.0.N", help="Only this one's.")] = None,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """What a task's trainers logged, from its topic on the ledger."""
+    from shoal.cli.tasks import run_logs
+
+    output.run(
+        lambda: run_logs(_settings(directory, as_json), task, trainer=trainer, follow=follow, as_json=as_json),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def metrics(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> None:
+    """Loss and metric of every round and trainer of a task, from the ledger alone."""
+    from shoal.cli.tasks import run_metrics
+
+    output.run(lambda: run_metrics(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def cancel(task: TaskArgument, yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
+    """End a task of yours before its start, and say what comes back."""
+    from shoal.cli.tasks import run_cancel
+
+    output.run(lambda: run_cancel(_settings(directory, as_json), task, yes=yes, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def peers(directory: Dir = None, as_json: Json = False) -> None:
+    """Peers of the node that runs with this directory, or that one meets who joins for a moment."""
+    from shoal.cli.net import run_peers
+
+    output.run(lambda: run_peers(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def net(directory: Dir = None, as_json: Json = False) -> None:
+    """All nodes of the network, as they describe themselves."""
+    from shoal.cli.net import run_net
+
+    output.run(lambda: run_net(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+
+
 @app.command()
 def get(
     task: TaskArgument,
@@ -215,7 +313,6 @@ def get(
     """Come back to a task: go on where its client was interrupted, settle it, fetch and verify the weights."""
     from shoal.cli.tasks import run_get
 
-    output.set_up_logs(verbose=False)
     output.run(
         lambda: run_get(_settings(directory, as_json), task, out, wait=wait, yes=yes, as_json=as_json), as_json=as_json
     )
@@ -231,7 +328,6 @@ def contract_deploy(
     """Deploy the contract; what was cut off goes on, and nothing is deployed twice."""
     from shoal.cli.contract import run_deploy
 
-    output.set_up_logs(verbose=False)
     output.run(
         lambda: run_deploy(_settings(directory, as_json), again=again, yes=yes, as_json=as_json), as_json=as_json
     )
@@ -263,7 +359,6 @@ def wallet_deposit(
     """Pay more stake into the contract; cut off, the same command goes on, and pays once."""
     from shoal.cli.wallet import run_deposit
 
-    output.set_up_logs(verbose=False)
     output.run(lambda: run_deposit(_settings(directory, as_json), amount, yes=yes, as_json=as_json), as_json=as_json)
 
 
@@ -278,7 +373,6 @@ def wallet_unstake(
     """Ask free stake back, which takes some days; then, without an amount, make it withdrawable."""
     from shoal.cli.wallet import run_unstake
 
-    output.set_up_logs(verbose=False)
     output.run(
         lambda: run_unstake(_settings(directory, as_json), amount, cancel=cancel, yes=yes, as_json=as_json),
         as_json=as_json,
@@ -290,7 +384,6 @@ def wallet_withdraw(yes: Yes = False, directory: Dir = None, as_json: Json = Fal
     """Take what the contract holds for this account beside its stake."""
     from shoal.cli.wallet import run_withdraw
 
-    output.set_up_logs(verbose=False)
     output.run(lambda: run_withdraw(_settings(directory, as_json), yes=yes, as_json=as_json), as_json=as_json)
 
 
@@ -299,8 +392,78 @@ def config_show(directory: Dir = None, as_json: Json = False) -> None:
     """Every setting, its value, and where it came from; secrets are masked."""
     from shoal.cli.config import show
 
+    _at_once(lambda: show(directory, as_json=as_json), as_json)
+
+
+@config_app.command("set")
+def config_set(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    value: Annotated[
+        str | None, typer.Argument(metavar="[VALUE]", help="Not for secrets: they come by standard input.")
+    ] = None,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Write a setting into the shoal.toml of the node's directory."""
+    from shoal.cli.config import change
+
+    _at_once(lambda: change(directory, name, value, as_json=as_json), as_json)
+
+
+Recipient = Annotated[
+    str | None, typer.Option("--to", metavar="age1...", help="Encrypt to this age recipient, not to a passphrase.")
+]
+
+
+@keys_app.command("backup")
+def keys_backup(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
+    to: Recipient = None,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Write the node's keys, encrypted, to a file."""
+    from shoal.cli.keys import backup
+
+    settings = _settings(directory, as_json)
+    _at_once(lambda: backup(settings, out, to, as_json=as_json), as_json)
+
+
+@keys_app.command("export")
+def keys_export(to: Recipient = None, directory: Dir = None, as_json: Json = False) -> None:
+    """Write the node's keys, encrypted, to standard output, as text."""
+    from shoal.cli.keys import export
+
+    settings = _settings(directory, as_json)
+    _at_once(lambda: export(settings, to, as_json=as_json), as_json)
+
+
+@keys_app.command("import")
+def keys_import(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="What backup or export wrote.")],
+    identity: Annotated[Path | None, typer.Option(help="A file with the age identity that it is sealed to.")] = None,
+    directory: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Put keys back where there are none; what is there is never overwritten."""
+    from shoal.cli.keys import restore
+
+    settings = _settings(directory, as_json)
+    _at_once(lambda: restore(settings, source, identity, as_json=as_json), as_json)
+
+
+@app.command()
+def completion(
+    shell_name: Annotated[Literal["bash", "zsh", "fish", "powershell"], typer.Argument(metavar="SHELL")] = "bash",
+) -> None:
+    """Print a script that completes shoal's commands: eval "$(shoal completion bash)"."""
+    sys.stdout.write(get_completion_script(prog_name="shoal", complete_var="_SHOAL_COMPLETE", shell=shell_name) + "\n")
+
+
+def _at_once(work: Callable[[], None], as_json: bool) -> None:
+    """A command that waits for nobody, and so needs no trio."""
     try:
-        show(directory, as_json=as_json)
+        work()
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None
@@ -316,9 +479,12 @@ def version(as_json: Json = False) -> None:
         output.stdout.print(f"shoal {number}")
 
 
-def _settings(directory: Path | None, as_json: bool) -> Settings:
+def _settings(directory: Path | None, as_json: bool, **flags: Any) -> Settings:
     try:
-        return Settings.load(flags={"dir": directory})
+        settings = Settings.load(flags={"dir": directory, **flags})
+        if not logs.asked_for:
+            logs.set_up(settings.log)
+        return settings
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None
@@ -328,6 +494,9 @@ def main() -> None:
     """The console script. What cannot be parsed is told like any other error, under `--json` too."""
     if sys.argv[1:] == ["--version"]:
         sys.argv[1:] = ["version"]
+    sys.argv[1:] = _first(sys.argv[1:], "--log-level")
+    if not sys.argv[1:] and sys.stdin.isatty() and sys.stdout.isatty():
+        sys.argv[1:] = ["shell"]
     if "--json" not in sys.argv:
         app()
         return
@@ -337,3 +506,21 @@ def main() -> None:
         shown = UsageError(error.format_message(), code="SHOAL-U24", hint="--help lists what there is")
         output.show_error(shown, as_json=True)
         raise SystemExit(shown.exit_status) from None
+
+
+def _first(words: Sequence[str], option: str) -> list[str]:
+    """An option of all commands may stand anywhere; before `--`, that is.
+
+    >>> _first(["ps", "--log-level", "debug", "--all"], "--log-level")
+    ['--log-level', 'debug', 'ps', '--all']
+    """
+    found, rest, todo = list[str](), list[str](), list(words)
+    while todo and todo[0] != "--":
+        word = todo.pop(0)
+        if word == option and todo:
+            found += [word, todo.pop(0)]
+        elif word.startswith(f"{option}="):
+            found.append(word)
+        else:
+            rest.append(word)
+    return [*found, *rest, *todo]

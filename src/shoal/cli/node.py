@@ -9,49 +9,40 @@ from contextlib import asynccontextmanager
 import trio
 
 from shoal import node as composition
-from shoal.api.server import Serving, serving
+from shoal.api.server import CommandServing, Serving, serving, serving_commands
 from shoal.cli import output
-from shoal.cli.confirm import confirm_on_mainnet
-from shoal.core.money import format_hbar
-from shoal.errors import UsageError
+from shoal.cli.roles import confirm_role, opener_of
 from shoal.ports import Network
 from shoal.settings import Settings
 
 
-async def run_node(settings: Settings, role: str, *, yes: bool, as_json: bool) -> None:
-    """Run until SIGTERM or Ctrl-C."""
-    runners = {"bootstrap": _bootstrap, "client": _client, "trainer": _trainer, "validator": _validator}
-    if role not in runners:
-        raise UsageError(f"there is no role {role!r}", code="SHOAL-U01", hint=f"one of {', '.join(runners)}")
-    if role == "trainer":
-        stake = format_hbar(settings.stake_tinybar)
-        confirm_on_mainnet(settings, f"register with a stake of {stake}, and pay fees for every task", yes=yes)
-    if role == "validator":
-        stake = format_hbar(settings.validator_stake_tinybar)
-        confirm_on_mainnet(settings, f"lock up to {stake} as a validator, and pay bonds and fees", yes=yes)
+async def run_node(settings: Settings, role: str, *, commands: bool, yes: bool, as_json: bool) -> None:
+    """Run until SIGTERM or Ctrl-C.
+
+    Args:
+        commands: whether the command port is served; a client serves it in any case, with its API.
+    """
+    opener_of(role)
+    confirm_role(settings, role, yes=yes)
     async with until_told():
-        await runners[role](settings, as_json)
+        if role == "client":
+            await _client(settings, as_json)
+        else:
+            await _other(settings, role, commands=commands, as_json=as_json)
 
 
-async def _bootstrap(settings: Settings, as_json: bool) -> None:
-    async with composition.open_bootstrap(settings) as network:
-        _announce("bootstrap", network, as_json)
-        await trio.sleep_forever()
-
-
-async def _trainer(settings: Settings, as_json: bool) -> None:
-    async with composition.open_node(settings, roles=["trainer"]) as node:
-        _announce("trainer", node.network, as_json)
-        await composition.trainer(node).run()
-
-
-async def _validator(settings: Settings, as_json: bool) -> None:
-    async with composition.open_node(settings, roles=["validator"]) as node:
-        service = composition.validator(node)
-        joined = await service.join()
-        more = {"locked": format_hbar(joined.stake), "pool": f"{joined.pool} validators"}
-        _announce("validator", node.network, as_json, **more)
-        await service.run()
+async def _other(settings: Settings, role: str, *, commands: bool, as_json: bool) -> None:
+    async with opener_of(role)(settings) as opened:
+        if not commands:
+            _announce(role, opened.network, as_json, **opened.told)
+            await opened.run()
+            return
+        async with serving_commands(opened.station) as served:
+            token_file = str(served.token.path)
+            where = {"command_url": served.command_url, "token_file": token_file}
+            _announce(role, opened.network, as_json, **opened.told, **where)
+            show_token(served)
+            await opened.run()
 
 
 async def _client(settings: Settings, as_json: bool) -> None:
@@ -67,7 +58,7 @@ def served_at(served: Serving) -> dict[str, str]:
     return {"url": served.url, "command_url": served.command_url, "token_file": str(served.token.path)}
 
 
-def show_token(served: Serving) -> None:
+def show_token(served: Serving | CommandServing) -> None:
     """Once, on the terminal of whoever starts the node for the first time."""
     if served.token.fresh:
         output.say(f"token of the API, shown this once and kept in {served.token.path}:\n{served.token.fresh}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -12,9 +11,9 @@ from typing import Any, TypeVar
 
 import trio
 from rich.console import Console
-from rich.logging import RichHandler
 
 from shoal.errors import ShoalError, first_error
+from shoal.redact import clean
 
 T = TypeVar("T")
 
@@ -36,15 +35,21 @@ def say(text: str) -> None:
 
 def show_error(error: ShoalError, *, as_json: bool) -> None:
     """What happened, whether the money is safe, and what to do."""
+    row = record_of(error)
     if as_json:
-        print_json({"error": error.as_dict()})
+        print_json({"error": row})
         return
     stderr.print(f"[bold red]error[/] [dim]{error.code}[/]  ", end="")
-    stderr.print(error.message, markup=False, soft_wrap=True)
-    if error.money:
-        stderr.print(f"  money: {error.money}", markup=False, soft_wrap=True)
-    if error.hint:
-        stderr.print(f"  do:    {error.hint}", markup=False, soft_wrap=True)
+    stderr.print(row["message"], markup=False, soft_wrap=True)
+    if row["money"]:
+        stderr.print(f"  money: {row['money']}", markup=False, soft_wrap=True)
+    if row["hint"]:
+        stderr.print(f"  do:    {row['hint']}", markup=False, soft_wrap=True)
+
+
+def record_of(error: ShoalError) -> dict[str, str | int]:
+    """An error as it is printed: as a plain record, without secrets that something has quoted."""
+    return {name: clean(value) if isinstance(value, str) else value for name, value in error.as_dict().items()}
 
 
 @dataclass
@@ -72,9 +77,9 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool, aftermath:
 
 
 def set_up_logs(*, verbose: bool) -> None:
-    """Rich logs on stderr; libraries speak up from WARNING only."""
-    handler = RichHandler(console=stderr, show_path=False, rich_tracebacks=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", handlers=[handler], force=True)
-    logging.getLogger("shoal").setLevel(logging.DEBUG if verbose else logging.INFO)
-    # What peers and servers do is for whoever looks for a fault; what they cost is told by the roles.
-    logging.getLogger("shoal.adapters").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    """`--verbose` of a command: everything that shoal logs. Else logs stay as they were set up for all commands."""
+    from shoal.cli import logs  # it prints by this module
+
+    if verbose:
+        logs.set_up("debug")
+        logs.asked_for = True

@@ -1,28 +1,39 @@
-"""`shoal ps`, `watch` and `get`: looking at tasks, and fetching results later."""
+"""`shoal ps`, `watch`, `logs`, `metrics`, `cancel` and `get`: looking at tasks, ending them, and fetching results."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import trio
 from rich.table import Table
 
+from shoal.api import views
 from shoal.cli import output
-from shoal.cli.confirm import confirm_on_mainnet
+from shoal.cli.confirm import confirm, confirm_on_mainnet
 from shoal.cli.follow import tell, telling
+from shoal.cli.net import request_running
+from shoal.cli.show import plain, printable
 from shoal.client import session
+from shoal.client.cancel import cancel_task, check_cancellable
+from shoal.client.loglines import Told as LogLine
+from shoal.client.loglines import TopicLog
 from shoal.client.purchase import check_writable
 from shoal.client.result import fetch_result
-from shoal.client.story import Story
+from shoal.client.story import CLAIMS_S, Story, name_in
 from shoal.client.tasks import list_tasks, must_find, summary
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId, short
 from shoal.core.money import format_hbar
+from shoal.core.task import SECOND_NS, Phase, State
 from shoal.errors import UsageError
-from shoal.node import Node, open_node, open_reader, place_of
-from shoal.roles.closing import close
+from shoal.node import Node, open_node, open_reader, open_wallet, place_of
+from shoal.roles.closing import close, withdraw
 from shoal.roles.tasklog import TaskLog
 from shoal.settings import Settings
+
+AFTERWARDS_S = CLAIMS_S
 
 
 async def run_ps(settings: Settings, *, everyone: bool, as_json: bool) -> None:
@@ -57,6 +68,106 @@ async def run_watch(settings: Settings, wanted: str, *, as_json: bool) -> None:
             async for told in story.follow():
                 tell(told, as_json=as_json)
             nursery.cancel_scope.cancel()
+
+
+async def run_logs(settings: Settings, wanted: str, *, trainer: str | None, follow: bool, as_json: bool) -> None:
+    """What the trainers logged on the task's topic; with `follow`, until the task is over."""
+    settings.need("contract_id")
+    async with open_reader(settings) as ledger, trio.open_nursery() as nursery:
+        created, task = await must_find(ledger, wanted)
+        tasklog = TaskLog(created, place_of(settings, task), ledger=ledger, poll_s=settings.poll_s)
+        await tasklog.catch_up()
+        if follow:
+            nursery.start_soon(tasklog.run)
+        topic, read_ns = TopicLog(), tasklog.log.created_ns - 1
+        while True:
+            change, state = tasklog.change, tasklog.log
+            messages = await ledger.messages(state.topic, after_ns=read_ns, until_ns=state.now_ns)
+            for line in topic.read(messages, state):
+                if trainer in (None, line.trainer):
+                    _show_line(line, as_json=as_json)
+            read_ns = state.now_ns
+            # The last lines come after the end, when what a trainer was doing is done.
+            if not follow or (state.phase.over and state.now_ns > over_ns(state) + AFTERWARDS_S * SECOND_NS):
+                break
+            await change.wait()
+        nursery.cancel_scope.cancel()
+
+
+def over_ns(state: State) -> int:
+    """When a task ended, or about: its deadline, where no settlement tells."""
+    return state.settled_ns or min(state.now_ns, state.plan.end_by * SECOND_NS)
+
+
+def _show_line(line: LogLine, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(line.as_dict())
+    else:
+        at = datetime.fromtimestamp(line.at_s, UTC).strftime("%H:%M:%S")
+        text = printable(line.text)
+        output.stdout.print(f"{at} {line.trainer} {line.level:<7} {text}", markup=False, soft_wrap=True)
+
+
+async def run_metrics(settings: Settings, wanted: str, *, as_json: bool) -> None:
+    """Loss and metric of every round, and of every trainer in it."""
+    settings.need("contract_id")
+    async with open_reader(settings) as ledger:
+        created, task = await must_find(ledger, wanted)
+        tasklog = TaskLog(created, place_of(settings, task), ledger=ledger)
+        await tasklog.catch_up()
+        state = tasklog.log
+    metric, name = views.metric_of(state), name_in(state)
+    rounds = [each.model_dump() for each in views.checkpoints(state, name)]
+    if as_json:
+        output.print_json({"task_id": task.hex(), "metric": metric, "rounds": rounds})
+        return
+    trainers = list(dict.fromkeys(update["name"] for row in rounds for update in row["updates"]))
+    table = Table("round", "loss", metric, "aggregated by", *(f"{each} loss/{metric}" for each in trainers), box=None)
+    for row in rounds:
+        cells = {
+            each: ", ".join(
+                f"{plain('', update['loss'])}/{plain('', update['metric'])}"
+                for update in row["updates"]
+                if update["name"] == each
+            )
+            for each in trainers
+        }
+        scores = (plain("", row["loss"]), plain("", row["metric"]))
+        table.add_row(str(row["round"]), *scores, row["name"], *(cells[each] or "-" for each in trainers))
+    output.stdout.print(table)
+
+
+async def run_cancel(settings: Settings, wanted: str, *, yes: bool, as_json: bool) -> None:
+    """End a task of this account before its start, and say what comes back; by the node that runs, if one does."""
+    path = f"/api/v1/tasks/{wanted}"
+    if (row := await request_running(settings, "url", "GET", path)) is not None:
+        confirm(f"end task {row['task_id'][:12]}: what is not due to trainers comes back", yes=yes)
+        answer = await request_running(settings, "url", "POST", f"{path}/cancel")
+        if answer is not None:
+            _show_cancelled(answer, as_json=as_json)
+            return
+    async with open_wallet(settings) as wallet:
+        ledger = wallet.ledger
+        created, task = await must_find(ledger, wanted)
+        tasklog = TaskLog(created, place_of(settings, task), ledger=ledger)
+        await tasklog.catch_up()
+        state = tasklog.log
+        check_cancellable(state, ledger.address)
+        if state.phase is not Phase.CANCELLED:
+            due = state.plan.compensation * len(state.seats)
+            back = format_hbar(state.plan.escrow() - due)
+            paid = f", {format_hbar(due)} goes to the {len(state.seats)} trainers that accepted" if due else ""
+            confirm(f"end task {short(task)}: {back} of the escrow comes back{paid}", yes=yes)
+            state = await cancel_task(tasklog, ledger)
+        await withdraw(ledger)
+    _show_cancelled(views.cancelled(state).model_dump(), as_json=as_json)
+
+
+def _show_cancelled(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(row)
+    else:
+        output.stdout.print(row["money"])
 
 
 async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:

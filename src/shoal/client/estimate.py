@@ -106,6 +106,7 @@ def estimate(
     min_unit_tinybar: int,
     covers_fees: bool,
     balance: Tinybar | None,
+    logs: bool = False,
 ) -> Estimate:
     """Compute all costs; times a few training steps on this machine.
 
@@ -113,6 +114,7 @@ def estimate(
         hbar_per_hour, min_unit_tinybar: what a trainer asks for its time, and at least for a work unit.
         covers_fees: whether it asks for its fees as well.
         balance: of the account that will pay.
+        logs: whether trainers put their logs on the topic, as they do unless told otherwise, but for mainnet.
 
     Raises:
         ModelError: the model does not run.
@@ -137,7 +139,10 @@ def estimate(
         offer=offer,
         rate=rate,
         lines=costs.lines(
-            plan, manifest_bytes=len(manifest.to_bytes()) + costs.ENTRY_BYTES, confirm_every=rules.confirm_every
+            plan,
+            manifest_bytes=len(manifest.to_bytes()) + costs.ENTRY_BYTES,
+            confirm_every=rules.confirm_every,
+            logs=logs,
         ),
         unit_s=unit_s,
         expected_unit_price=pricing.asked(

@@ -12,6 +12,8 @@ from shoal.core.calls import Plan
 # Entries as they lie on the topic, in bytes: measured in a demo of four trainers, the largest of each kind.
 BID_BYTES, ENVELOPE_BYTES, UPDATE_BYTES, CHECKPOINT_BYTES, RESULT_BYTES = 182, 1_019, 420, 386, 1_047
 OPEN_BYTES, VERDICT_BYTES = 2_200, 290
+LOG_BYTES = limits.TOPIC_MESSAGE_BYTES
+"""Of a full message of log lines."""
 _AWARD_BYTES, _LEAF_BYTES, _ASSIGN_BYTES, _HOLDERS_BYTES = 201, 25, 207, 5
 ENTRY_BYTES = 215
 """What an entry adds to its body: place, author, chain and signature."""
@@ -39,8 +41,20 @@ class Line:
     payer: Payer
 
 
-def lines(plan: Plan, *, manifest_bytes: int, confirm_every: int) -> tuple[Line, ...]:
+def log_messages(rounds: int) -> int:
+    """How many messages of log lines a trainer puts on a task's topic at most.
+
+    >>> log_messages(10), log_messages(10_000)
+    (6, 256)
+    """
+    return min(limits.AUTHOR_LOG_ENTRIES, 4 + rounds // 4)
+
+
+def lines(plan: Plan, *, manifest_bytes: int, confirm_every: int, logs: bool = False) -> tuple[Line, ...]:
     """Every fee of a task that goes well, with every seat taken and nobody registered anew.
+
+    Args:
+        logs: whether trainers put their logs on the topic, which is theirs to choose; at most, then.
 
     >>> sum(line.tinycents for line in lines(plan, manifest_bytes=900, confirm_every=3))  # doctest: +SKIP
     """
@@ -69,6 +83,7 @@ def lines(plan: Plan, *, manifest_bytes: int, confirm_every: int) -> tuple[Line,
         _call("confirmResult", max(0, seats - 1), trainers),
         Line("withdraw, by trainers", seats, seats * fees.call(fees.GAS["withdraw"]), trainers),
         *(_audit_lines(plan, votes) if plan.audits else ()),
+        *([_messages("log lines, at most", log_messages(plan.rounds) * seats, LOG_BYTES, trainers)] if logs else []),
     )
 
 

@@ -16,6 +16,9 @@ from shoal.core.ids import Address, Digest, TaskId
 KINDS = ("manifest", "award", "assign", "envelope", "update", "void", "checkpoint", "result", "open", "verdict")
 _ENTRY = "shoal/entry/1"
 _BID = "shoal/bid-commitment/1"
+_LOG = "shoal/log/1"
+_LOG_HEAD_BYTES = 40
+"""What CBOR, tag and number add to a batch of log lines, at most; place, author and signature come on top."""
 
 
 class Signer(Protocol):
@@ -72,6 +75,46 @@ class BidCommitment:
         return encode([self.payload, self.signature])
 
 
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A batch of a participant's log lines (kind `log`). Outside the chain of entries: what counts never waits for it.
+
+    `lines` is as `loglines.pack` made it.
+    """
+
+    place: Place
+    author: Address
+    sequence: int
+    lines: bytes
+    payload: bytes
+    signature: bytes
+
+    def data(self) -> bytes:
+        return encode([self.payload, self.signature])
+
+    def signed_by(self, signing_key: bytes) -> bool:
+        return verify_signature(signing_key, self.payload, self.signature)
+
+
+def make_log_entry(signer: Signer, place: Place, *, author: Address, sequence: int, lines: bytes) -> LogEntry:
+    """Sign a batch of lines.
+
+    Raises:
+        CodecError: it does not fit one message; `room_for_lines` tells what does.
+    """
+    payload = encode([_LOG, place.network, place.contract, place.task, author, sequence, lines])
+    entry = LogEntry(place, author, sequence, lines, payload, signer.sign(payload))
+    if len(entry.data()) > limits.TOPIC_MESSAGE_BYTES:
+        raise CodecError(f"{len(lines)} bytes of log lines do not fit one message")
+    return entry
+
+
+def room_for_lines(place: Place) -> int:
+    """How many bytes of packed lines fit one message of a topic, which is one transaction."""
+    names = len(place.network.encode()) + len(place.contract.encode())
+    return limits.TOPIC_MESSAGE_BYTES - _LOG_HEAD_BYTES - names - 32 - 20 - 64
+
+
 def make_entry(
     signer: Signer,
     place: Place,
@@ -102,11 +145,11 @@ def make_bid_commitment(signer: Signer, task: TaskId, trainer: Address, commitme
     return BidCommitment(task, trainer, commitment, payload, signer.sign(payload))
 
 
-def parse(data: bytes) -> Entry | BidCommitment:
+def parse(data: bytes) -> Entry | BidCommitment | LogEntry:
     """Parse bytes from a stranger. The signature is not checked here, since its key depends on the state.
 
     Raises:
-        CodecError: anything that is not a well-formed entry or bid commitment.
+        CodecError: anything that is not a well-formed entry, bid commitment or batch of log lines.
     """
     match decode(data, max_bytes=limits.LOG_ENTRY_BYTES):
         case [bytes(payload), bytes(signature)] if len(signature) == 64:
@@ -135,7 +178,23 @@ def parse(data: bytes) -> Entry | BidCommitment:
             if len(task) != 32 or len(trainer) != 20 or len(commitment) != 32:
                 raise CodecError("a bid's field has a wrong size")
             return BidCommitment(TaskId(task), Address(trainer), Digest(commitment), payload, signature)
-    raise CodecError("neither an entry nor a bid")
+        case [
+            str(tag),
+            str(network),
+            str(contract),
+            bytes(task),
+            bytes(author),
+            int(sequence),
+            bytes(lines),
+        ] if tag == _LOG:
+            if len(task) != 32 or len(author) != 20 or isinstance(sequence, bool) or sequence < 0:
+                raise CodecError("a field of log lines is wrong")
+            if len(data) > limits.TOPIC_MESSAGE_BYTES:
+                raise CodecError("log lines of more than one message")
+            return LogEntry(
+                Place(network, contract, TaskId(task)), Address(author), sequence, lines, payload, signature
+            )
+    raise CodecError("neither an entry, nor a bid, nor log lines")
 
 
 @lru_cache(maxsize=2_048)  # the optimistic view is derived anew at every change, from the same entries

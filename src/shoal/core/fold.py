@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from shoal.core import fold_audits, fold_entries, fold_events
-from shoal.core.entries import Entry, Place
+from shoal.core.entries import Entry, LogEntry, Place
 from shoal.core.events import Event, TaskCreated
 from shoal.core.task import SECOND_NS, Author, Phase, State
 
@@ -27,7 +27,7 @@ class Item:
     """One thing that has its place in consensus order."""
 
     time_ns: int
-    what: Entry | Event
+    what: Entry | Event | LogEntry
 
 
 def begin(place: Place, created: TaskCreated, time_ns: int) -> State:
@@ -50,6 +50,8 @@ def step(state: State, item: Item) -> State:
     state = advance(state, item.time_ns)
     if isinstance(item.what, Entry):
         return fold_entries.take(state, item.what)
+    if isinstance(item.what, LogEntry):
+        return fold_entries.take_log(state, item.what)
     return fold_events.take(state, item.what)
 
 

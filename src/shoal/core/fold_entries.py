@@ -9,8 +9,9 @@ from typing import Any
 
 from shoal.core import fold_audits, limits
 from shoal.core.codec import CodecError
-from shoal.core.entries import Entry
+from shoal.core.entries import Entry, LogEntry
 from shoal.core.ids import Address, Digest
+from shoal.core.loglines import admits
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf, CreditLeaf, root
 from shoal.core.task import Checkpoint, Holders, Mark, Phase, ResultNote, Seat, State, Statement, Update, inputs_of
@@ -38,6 +39,16 @@ def take(state: State, entry: Entry) -> State:
     )
     after = _apply(state, entry.kind, entry.author, entry.body)
     return hear_early(after) if after is not state else _keep_early(state, entry)
+
+
+def take_log(state: State, entry: LogEntry) -> State:
+    """Count a batch of log lines; nothing is ever decided by what they say."""
+    author = state.authors.get(entry.author)
+    if author is None or not admits(entry, following=author.log_next, taken=author.log_entries):
+        return state
+    if entry.place != state.place or not entry.signed_by(author.signing_key):
+        return state
+    return _with_author(state, entry.author, log_next=entry.sequence + 1, log_entries=author.log_entries + 1)
 
 
 def hear_early(state: State) -> State:

@@ -29,6 +29,15 @@ SLOTS = 24_000
 AUTHOR_ENTRIES = 4_096
 AUTHOR_BYTES = 8 * MIB
 
+# Log lines on a task's topic: they count apart, so that a talkative trainer loses no update by them.
+AUTHOR_LOG_ENTRIES = 256
+LOG_SEQUENCES = 2**32
+LOG_LINES = 512
+"""Of one message."""
+LOG_LINE_CHARS = 1_000
+LOG_TEXT_BYTES = 32 * 1024
+"""What one message may unpack to."""
+
 # What is said before the log holds what it builds upon: how far ahead, and how much of one author.
 EARLY_ROUNDS = 32
 EARLY_STATEMENTS = 64

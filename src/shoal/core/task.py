@@ -179,6 +179,9 @@ class Author:
     entries: int = 0
     size_bytes: int = 0
     equivocated: bool = False
+    log_next: int = 0
+    """The number of its next batch of log lines, which are no entries of its chain."""
+    log_entries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

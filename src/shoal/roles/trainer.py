@@ -33,6 +33,7 @@ from shoal.roles.documents import get_document
 from shoal.roles.feed import MarketFeed
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
+from shoal.roles.shiplog import Shipping, shipping_logs
 from shoal.roles.tasklog import TaskLog
 
 log = logging.getLogger("shoal.trainer")
@@ -89,6 +90,7 @@ class Trainer:
         place_of: network and contract are the same for all tasks; this makes a task's place.
         open_engine: a sandboxed engine on a job directory.
         dir: where tasks keep their files.
+        shipping: what of its logs goes to the topics of tasks; None for nothing.
     """
 
     def __init__(
@@ -105,11 +107,12 @@ class Trainer:
         dir: Path,
         offer: Offer,
         poll_s: float = 0.5,
+        shipping: Shipping | None = None,
     ) -> None:
         self._ledger, self._network, self._transfer = ledger, network, transfer
         self._keys, self._store, self._open_engine = keys, store, open_engine
         self._peer_id_of, self._place_of, self._dir = peer_id_of, place_of, dir
-        self._offer, self._poll_s = offer, poll_s
+        self._offer, self._poll_s, self._shipping = offer, poll_s, shipping
         self._announced = trio.Event()
         self._known: dict[TaskId, LoggedEvent] = {}
         self._serving: set[TaskId] = set()
@@ -244,16 +247,20 @@ class Trainer:
         directory = self._dir / task.hex()[:16]
         async with trio.open_nursery() as nursery, AsyncExitStack() as sandbox:
             nursery.start_soon(tasklog.run)
-            now_ns = await self._ledger.watermark()
-            await tasklog.wait_for(lambda t: t.log.now_ns >= now_ns)
-            engine = None
-            if tasklog.log.seat_of(self._ledger.address) is None:
-                engine = await self._compete(tasklog, directory, sandbox)
-            if tasklog.log.seat_of(self._ledger.address) is not None:
-                await self._hold_seat(tasklog, directory, sandbox, engine)
+            async with shipping_logs(tasklog, self._shipping, ledger=self._ledger, keys=self._keys, store=self._store):
+                await self._take_part(tasklog, directory, sandbox)
             nursery.cancel_scope.cancel()
         # Nothing of a task that is over, or went to others, stays here: least of all its data.
         await trio.to_thread.run_sync(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+    async def _take_part(self, tasklog: TaskLog, directory: Path, sandbox: AsyncExitStack) -> None:
+        now_ns = await self._ledger.watermark()
+        await tasklog.wait_for(lambda t: t.log.now_ns >= now_ns)
+        engine = None
+        if tasklog.log.seat_of(self._ledger.address) is None:
+            engine = await self._compete(tasklog, directory, sandbox)
+        if tasklog.log.seat_of(self._ledger.address) is not None:
+            await self._hold_seat(tasklog, directory, sandbox, engine)
 
     async def _compete(self, tasklog: TaskLog, directory: Path, sandbox: AsyncExitStack) -> Engine | None:
         """Bid if the terms are worth it: cheap judgements before the sandbox, which then stays for the seat."""

@@ -35,7 +35,7 @@ def seal(data: bytes, recipients: Sequence[bytes]) -> bytes:
     Raises:
         CryptoError: SHOAL-K04, one of the recipients is not a usable key.
     """
-    with _age_errors():
+    with age_errors():
         sealed: bytes = pyrage.encrypt(data, _recipients(recipients))
     return sealed
 
@@ -47,7 +47,7 @@ def open_(sealed: bytes, identity: str) -> bytes:
         CryptoError: SHOAL-K01, it is sealed to another key; K03, damaged or not an age file; K04, not an identity.
     """
     check_header(sealed[:HEADER_BYTES])
-    with _age_errors():
+    with age_errors():
         data: bytes = pyrage.decrypt(sealed, [parse_identity(identity)])
     return data
 
@@ -55,7 +55,7 @@ def open_(sealed: bytes, identity: str) -> bytes:
 def seal_file(plain: Path, cipher: Path, recipients: Sequence[bytes]) -> None:
     """Encrypt a file of any size in constant memory. Raises as `seal`."""
     keys = _recipients(recipients)
-    with plain.open("rb") as source, whole_file(cipher) as sink, _age_errors():
+    with plain.open("rb") as source, whole_file(cipher) as sink, age_errors():
         # Not encrypt_file: that keeps Python's lock from start to end, and the node would stand still.
         pyrage.encrypt_io(source, sink, keys)
 
@@ -92,7 +92,7 @@ def decrypt_into(cipher: Path, sink: Any, identity: str) -> None:
     key = parse_identity(identity)
     with cipher.open("rb") as source:
         check_header(_peek(source))
-        with _age_errors():
+        with age_errors():
             pyrage.decrypt_io(source, sink, [key])
 
 
@@ -122,7 +122,7 @@ def _peek(source: BinaryIO) -> bytes:
 
 
 @contextmanager
-def _age_errors() -> Iterator[None]:
+def age_errors() -> Iterator[None]:
     try:
         yield
     except pyrage.DecryptError as error:

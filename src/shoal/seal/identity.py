@@ -57,6 +57,16 @@ def recipient_text(recipient: bytes) -> str:
     return _encode(_RECIPIENT, recipient)
 
 
+def parse_recipient(text: str) -> bytes:
+    """The 32 bytes of `age1...`. Raises CryptoError SHOAL-K04 for anything else."""
+    hrp, words = bech32_decode(text)
+    recipient = convertbits(words, 5, 8, False) if hrp == _RECIPIENT and words is not None else None
+    if recipient is None:
+        raise CryptoError("not an age recipient: it must read age1...", code="SHOAL-K04")
+    check_recipient(bytes(recipient))
+    return bytes(recipient)
+
+
 def identity_text(secret: bytes) -> str:
     return _encode(_IDENTITY, secret).upper()
 

@@ -1,26 +1,16 @@
-"""The registry of commands: name, arguments, help and what each does, for the HTTP door and an interactive shell."""
+"""The registry of commands: name, arguments, help and what each does, for the HTTP door and the interactive shell."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from shoal.client.desk import Desk
-from shoal.core import limits
-from shoal.core.ids import address_text, entity_number
-from shoal.core.task import SECOND_NS
 from shoal.errors import UsageError
-from shoal.ports import Message
+from shoal.shell import hcs, peers, topics, training
+from shoal.shell.station import Answer, Call, Station
 
-TOPIC_BYTES = 200
-MEMO_BYTES = 100
-"""Hedera's own limit."""
-QUERIED = 25
-MOST_QUERIED = 200
-
-Answer = dict[str, Any]
-Work = Callable[[Desk, Sequence[str]], Awaitable[Answer]]
+Work = Callable[[Call, Sequence[str]], Awaitable[Answer]]
 
 
 @dataclass(frozen=True)
@@ -46,25 +36,31 @@ class Command:
 class Shell:
     """A node, commanded by words.
 
-    >>> await Shell(desk).run("peers", [])  # doctest: +SKIP
+    >>> await Shell(station).run("peers", [])  # doctest: +SKIP
     {'peers': [...]}
     """
 
-    def __init__(self, desk: Desk, commands: Sequence[Command] = ()) -> None:
-        self._desk = desk
+    def __init__(self, station: Station, commands: Sequence[Command] = (), *, call: Call | None = None) -> None:
+        self.station = station
+        self._call = Call(station) if call is None else call
         help_ = Command("help", "[COMMAND...]", "what there is", self._help)
         self.commands = {command.name: command for command in (help_, *COMMANDS, *commands)}
+
+    def given_by(self, call: Call) -> Shell:
+        """The same commands for somebody else: one who can be asked, or is told what happens."""
+        some = [command for name, command in self.commands.items() if name != "help"]
+        return Shell(self.station, some, call=replace(call, station=self.station))
 
     async def run(self, name: str, arguments: Sequence[str]) -> Answer:
         """Do one command.
 
         Raises:
-            UsageError: SHOAL-U59, there is no such command; U62, its arguments are wrong.
+            UsageError: SHOAL-U59, there is no such command; U62, its arguments are wrong; U63, not in this role.
             LedgerError, NetworkError: as of the ports.
         """
-        return await self._find(name).run(self._desk, arguments)
+        return await self._find(name).run(self._call, arguments)
 
-    async def _help(self, desk: Desk, arguments: Sequence[str]) -> Answer:
+    async def _help(self, call: Call, arguments: Sequence[str]) -> Answer:
         wanted = [self._find(name) for name in arguments] or list(self.commands.values())
         return {"commands": [{"usage": each.usage, "help": each.help, "spends": each.spends} for each in wanted]}
 
@@ -78,139 +74,38 @@ class Shell:
         return self.commands[name]
 
 
-# ---------------------------------------------------------------- peers
+def split(line: str) -> list[str]:
+    """The words of a line, quoted as in a shell; `#` begins a comment.
 
+    >>> split("publish news 'hello, you'  # to all")
+    ['publish', 'news', 'hello, you']
 
-async def _peers(desk: Desk, arguments: Sequence[str]) -> Answer:
-    _none(arguments, "peers")
-    return {
-        "peers": [
-            {
-                "peer_id": peer.peer_id,
-                "addresses": list(peer.addresses),
-                "roles": list(peer.roles),
-                "connected": peer.connected,
-            }
-            for peer in desk.network.peers()
-        ]
-    }
-
-
-async def _roles(desk: Desk, arguments: Sequence[str]) -> Answer:
-    _none(arguments, "roles")
-    roles: dict[str, list[str]] = {}
-    for peer in desk.network.peers():
-        for role in peer.roles:
-            roles.setdefault(role, []).append(peer.peer_id)
-    return {"roles": roles}
-
-
-async def _local(desk: Desk, arguments: Sequence[str]) -> Answer:
-    _none(arguments, "local")
-    return {
-        "peer_id": desk.network.peer_id,
-        "addresses": desk.network.addresses(),
-        "account": desk.ledger.account,
-        "address": address_text(desk.ledger.address),
-        "network": desk.settings.network,
-        "contract": desk.ledger.contract,
-    }
-
-
-async def _publish(desk: Desk, arguments: Sequence[str]) -> Answer:
-    topic, text = _two(arguments, "publish TOPIC TEXT")
-    if len(topic.encode()) > TOPIC_BYTES or topic.startswith("shoal/"):
-        raise _wrong(f"a topic has up to {TOPIC_BYTES} bytes, and those that begin with shoal/ are the market's own")
-    data = text.encode()
-    if len(data) > limits.GOSSIP_BYTES:
-        raise _wrong(f"{len(data)} bytes, at most {limits.GOSSIP_BYTES} are gossiped")
-    await desk.network.publish(topic, data)
-    return {"topic": topic, "size_bytes": len(data)}
-
-
-# ---------------------------------------------------------------- ledger
-
-
-async def _create_hcs(desk: Desk, arguments: Sequence[str]) -> Answer:
-    memo = " ".join(arguments)
-    if len(memo.encode()) > MEMO_BYTES:
-        raise _wrong(f"a memo has at most {MEMO_BYTES} bytes")
-    return {"topic_id": f"0.0.{await desk.ledger.create_topic(memo)}", "memo": memo}
-
-
-async def _send_hcs(desk: Desk, arguments: Sequence[str]) -> Answer:
-    topic, text = _two(arguments, "send-hcs TOPIC TEXT")
-    data = text.encode()
-    if len(data) > limits.LOG_ENTRY_BYTES:
-        raise _wrong(f"{len(data)} bytes, at most {limits.LOG_ENTRY_BYTES} fit a topic's message")
-    await desk.ledger.submit(_topic(topic), data)
-    return {"topic_id": topic, "size_bytes": len(data)}
-
-
-async def _query(desk: Desk, arguments: Sequence[str]) -> Answer:
-    if not 1 <= len(arguments) <= 2 or (len(arguments) == 2 and not arguments[1].isdecimal()):
-        raise _wrong("query TOPIC [COUNT]")
-    count = min(int(arguments[1]), MOST_QUERIED) if len(arguments) == 2 else QUERIED
-    ledger = desk.ledger
-    messages = await ledger.messages(_topic(arguments[0]), after_ns=0, until_ns=await ledger.watermark())
-    last = messages[-count:] if count else []
-    return {"topic_id": arguments[0], "total": len(messages), "messages": [_message(each) for each in last]}
-
-
-async def _status(desk: Desk, arguments: Sequence[str]) -> Answer:
-    _none(arguments, "status")
-    peers, ledger = desk.network.peers(), desk.ledger
-    return {
-        **await _local(desk, ()),
-        "peers_connected": sum(peer.connected for peer in peers),
-        "peers_known": len(peers),
-        "balance_tinybar": int(await ledger.balance()),
-        "consensus_time": await ledger.watermark() / SECOND_NS,
-    }
+    Raises:
+        UsageError: SHOAL-U62, a quotation mark is not closed.
+    """
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError as error:
+        raise UsageError(f"the line cannot be read: {error}", code="SHOAL-U62", hint="close every quote") from error
 
 
 COMMANDS = (
-    Command("status", "", "this node in one record: account, balance, peers, consensus time", _status),
-    Command("local", "", "this node's peer id, addresses and account", _local),
-    Command("peers", "", "peers that introduced themselves", _peers),
-    Command("roles", "", "which peers say that they have which role", _roles),
-    Command("publish", "TOPIC TEXT", "gossip a text to whoever has joined a topic", _publish),
-    Command("create-hcs", "[MEMO]", "a new topic on Hedera's Consensus Service", _create_hcs, spends=True),
-    Command("send-hcs", "TOPIC TEXT", "put a message on a topic, for good", _send_hcs, spends=True),
-    Command("query", "TOPIC [COUNT]", "the last messages of a topic", _query),
+    Command("status", "", "this node in one record: account, balance, peers, consensus time", peers.status),
+    Command("local", "", "this node's peer id, addresses and account", peers.local),
+    Command("connect", "MULTIADDRESS", "dial a peer: /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID", peers.connect),
+    Command("peers", "", "peers that introduced themselves", peers.peers),
+    Command("roles", "", "which peers say that they have which role", peers.roles),
+    Command("mesh", "", "what this node knows of all nodes", peers.mesh),
+    Command("bootmesh", "", "what the bootstrap node knows of all nodes", peers.bootmesh),
+    Command("topics", "", "gossip topics that this node or a peer hears", topics.topics),
+    Command("join", "TOPIC", "hear a gossip topic", topics.join),
+    Command("leave", "TOPIC", "hear it no more, and offer no round on it", topics.leave),
+    Command("read", "TOPIC [AFTER]", "kept messages of a joined topic, after a number", topics.read),
+    Command("publish", "TOPIC TEXT", "gossip a text to whoever has joined a topic", topics.publish),
+    Command("advertize", "TOPIC", "offer a training round on the mesh", topics.advertize),
+    Command("offers", "", "training rounds that others offer", topics.offers),
+    Command("train", training.USAGE.partition(" ")[2], "buy a training; a topic hears of it", training.train, True),
+    Command("create-hcs", "[MEMO]", "a new topic on Hedera's Consensus Service", hcs.create_hcs, spends=True),
+    Command("send-hcs", "[TOPIC] TEXT", "put a message on a topic, for good", hcs.send_hcs, spends=True),
+    Command("query", "[TOPIC] [COUNT]", "the last messages of a topic", hcs.query),
 )
-
-
-def _message(each: Message) -> Answer:
-    row: Answer = {
-        "sequence_number": each.sequence_number,
-        "consensus_time": each.time_ns / SECOND_NS,
-        "payer": each.payer,
-    }
-    try:
-        return {**row, "text": each.data.decode()}
-    except UnicodeDecodeError:
-        return {**row, "hex": each.data.hex()}
-
-
-def _none(arguments: Sequence[str], usage: str) -> None:
-    if arguments:
-        raise _wrong(f"{usage} takes no arguments")
-
-
-def _two(arguments: Sequence[str], usage: str) -> tuple[str, str]:
-    """A first word, and the text that the others make."""
-    if len(arguments) < 2 or not arguments[0]:
-        raise _wrong(usage)
-    return arguments[0], " ".join(arguments[1:])
-
-
-def _topic(text: str) -> int:
-    try:
-        return entity_number(text)
-    except ValueError as error:
-        raise _wrong(str(error)) from error
-
-
-def _wrong(what: str) -> UsageError:
-    return UsageError(what, code="SHOAL-U62", hint="`help` shows what a command takes", money="nothing was spent")

@@ -17,7 +17,7 @@ import trio
 from trio.testing import MockClock
 
 from shoal.api.app import command_app, resource_app
-from shoal.api.server import Serving, serving
+from shoal.api.server import Serving, serving, station_of
 from shoal.api.service import Service
 from shoal.api.token import Token
 from shoal.core.entries import Place
@@ -174,10 +174,11 @@ async def api(desk: Desk) -> AsyncIterator[Api]:
     made = Token.load(desk.settings.dir)
     async with Service.open(desk) as service:
         app = resource_app(service, made, peer_id_of=peer_id_of)
-        commands = command_app(service, Shell(desk), made)
-        async with _client(app) as http, _client(commands) as asked:
-            token = made.fresh or made.path.read_text().strip()
-            yield Api(desk, service, token, http, asked, app, commands)
+        async with station_of(service) as station:
+            commands = command_app(Shell(station), made)
+            async with _client(app) as http, _client(commands) as asked:
+                token = made.fresh or made.path.read_text().strip()
+                yield Api(desk, service, token, http, asked, app, commands)
 
 
 def _client(app: Any) -> httpx.AsyncClient:

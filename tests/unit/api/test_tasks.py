@@ -10,7 +10,9 @@ import httpx
 import pytest
 from trio.testing import MockClock
 
+from shoal.core.entries import make_log_entry
 from shoal.core.ids import address_text
+from shoal.core.loglines import LogLine, pack
 from shoal.core.task import SECOND_NS
 from shoal.errors import ConfigError
 
@@ -253,3 +255,30 @@ async def test_ready_means_that_the_ledger_answers(
         answer = await it.http.get("/readyz")
         assert (answer.status_code, answer.json()["checks"]["ledger"]) == (503, False)
         assert (await it.http.get("/healthz")).status_code == 200
+
+
+async def test_what_trainers_logged_is_read_in_pages_and_by_trainer(clock: MockClock, desk: Desk) -> None:
+    world = desk.world.running()
+    place, told = world.place, [[LogLine(n * 1000, "info", f"line {n}") for n in range(5)]] * 2
+    for trainer, lines in zip(world.trainers, told, strict=False):
+        keys = world.keys[world.name(trainer)]
+        for sequence in (0, 0, 1):  # the second is a copy
+            entry = make_log_entry(keys, place, author=trainer, sequence=sequence, lines=pack(lines, 500)[0])
+            world.ledger.write(entry.data())
+    stranger = world.keys[world.name(world.trainers[0])]
+    forged = make_log_entry(stranger, place, author=world.trainers[2], sequence=0, lines=pack(told[0], 500)[0])
+    world.ledger.write(forged.data())
+    path = f"/tasks/{world.task.hex()}"
+    async with api(desk) as it:
+        page = await get(it, f"{path}/logs?limit=7")
+        assert len(page["items"]) == 7 and page["items"][0]["text"] == "line 0" and page["items"][0]["at"] == 0
+        rest = await get(it, f"{path}/logs?limit=100&cursor={page['next']}")
+        everything = [*page["items"], *rest["items"]]
+        assert len(everything) == 20 and rest["next"] is None
+        name = everything[0]["trainer"]
+        mine = (await get(it, f"{path}/logs?trainer={name}"))["items"]
+        assert mine == [row for row in everything if row["trainer"] == name] and len(mine) == 10
+        log = (await get(it, f"{path}/log?limit=200"))["items"]
+        rows = [row for row in log if row["kind"] == "log"]
+        assert [row["signed"] for row in rows].count(False) == 1
+        assert rows[0]["body"]["lines"][4]["text"] == "line 4" and rows[0]["entry"] == 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.core import costs, fees
+from shoal.core import costs, fees, limits
 from shoal.core.costs import Payer
 from shoal.core.fees import Rate
 from shoal.core.quote import LOCAL_TIMING, quote
@@ -41,6 +41,17 @@ def test_costs_grow_with_work_and_with_nothing_else(chunks: int, rounds: int, tr
     assert all(line.count >= 0 and line.tinycents >= 0 for line in one)
     everyone = costs.total(one, *Payer)
     assert everyone == sum(line.tinycents for line in one)
+
+
+@given(st.integers(1, 64), st.integers(1, 10_000))
+def test_logs_on_the_topic_are_a_line_of_the_trainers_and_bounded(trainers: int, rounds: int) -> None:
+    few = min(rounds, 100)
+    plan = quote(chunks=trainers, rounds=few, trainers=trainers, budget=None, timing=LOCAL_TIMING, now_s=1).plan
+    plain, told = (costs.lines(plan, manifest_bytes=900, confirm_every=1, logs=logs) for logs in (False, True))
+    [line] = [each for each in told if each not in plain]
+    assert line.payer is Payer.TRAINERS and line.count == trainers * costs.log_messages(plan.rounds)
+    assert line.tinycents == line.count * fees.message(limits.TOPIC_MESSAGE_BYTES)
+    assert costs.log_messages(rounds) <= limits.AUTHOR_LOG_ENTRIES, "the fold counts no more"
 
 
 def test_fees_are_those_of_the_schedule() -> None:

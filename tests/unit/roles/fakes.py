@@ -26,7 +26,17 @@ from shoal.core.fees import Rate
 from shoal.core.ids import Address
 from shoal.core.money import Tinybar
 from shoal.errors import CallReverted, CryptoError, LedgerUnreachable, NetworkError, ShoalError, StorageError
-from shoal.ports import AccountState, LoggedEvent, Message, Outcome, Peer
+from shoal.ports import (
+    AccountState,
+    LoggedEvent,
+    Message,
+    NetworkStatus,
+    NodeSummary,
+    Outcome,
+    Peer,
+    Received,
+    Topic,
+)
 from shoal.seal.identity import identity_text, public_key
 from shoal.testing import Market, Reverted
 from shoal.testing.follower import identity
@@ -193,11 +203,11 @@ class FakeNetwork:
         self.gossiped: list[bytes] = []
         self.peer_id = "self"
 
-    async def publish(self, topic: str, data: bytes) -> None:
+    async def publish(self, topic: str, data: bytes, author: str = "peer") -> None:
         self.gossiped.append(data)
         for _, wanted, inbox in self.inboxes:
             if wanted == topic and self.random.random() >= self.loss:
-                inbox.send_nowait(("peer", data))
+                inbox.send_nowait((author, data))
         await trio.lowlevel.checkpoint()
 
     @asynccontextmanager
@@ -222,6 +232,7 @@ class FakePeer:
     def __init__(self, network: FakeNetwork, peer_id: str) -> None:
         self._network, self.peer_id = network, peer_id
         self.online = True
+        self.roles: tuple[str, ...] = ()
         self.files: dict[bytes, Path] = {}
         self.lies: dict[bytes, bytes] = {}
         """By hash: other bytes than that."""
@@ -231,15 +242,51 @@ class FakePeer:
         self.trouble: Exception | None = None
         """What every fetch of this node ends with."""
 
+        self.joined: dict[str, list[Received]] = {}
+
     def addresses(self) -> list[str]:
         return []
 
+    def status(self) -> NetworkStatus:
+        return NetworkStatus("direct", len(self.peers()), (), (), 0)
+
+    def mesh(self) -> Sequence[NodeSummary]:
+        return [
+            NodeSummary(each.peer_id, each.roles, (), tuple(each.joined), 0.5, "0.1.0", "direct", 1, None, 1.0, 2.0)
+            for each in [self, *(other for other in self._network.peers.values() if other is not self)]
+        ]
+
+    async def ask_mesh(self, peer_id: str, *, timeout_s: float) -> Sequence[NodeSummary]:
+        return self._other(peer_id).mesh()
+
+    async def connect(self, address: str, *, timeout_s: float) -> str:
+        return self._other(address.rpartition("/p2p/")[2]).peer_id
+
+    async def join(self, topic: str) -> None:
+        self.joined.setdefault(topic, [])
+
+    async def leave(self, topic: str) -> None:
+        self.joined.pop(topic, None)
+
+    def read(self, topic: str, *, after: int = 0) -> Sequence[Received]:
+        if topic not in self.joined:
+            raise NetworkError("not joined", code="SHOAL-N14")
+        return [each for each in self.joined[topic] if each.number > after]
+
+    def topics(self) -> Sequence[Topic]:
+        names = sorted({name for peer in self._network.peers.values() for name in peer.joined})
+        return [Topic(name, name in self.joined, ()) for name in names]
+
     def peers(self) -> list[Peer]:
         others = [peer for peer in self._network.peers.values() if peer is not self and peer.online]
-        return [Peer(peer.peer_id, (), (), True) for peer in others]
+        return [Peer(peer.peer_id, (), peer.roles, True) for peer in others]
 
     async def publish(self, topic: str, data: bytes) -> None:
-        await self._network.publish(topic, data)
+        for each in self._network.peers.values():
+            if each is not self and topic in each.joined:
+                kept = each.joined[topic]
+                kept.append(Received(len(kept) + 1, 0.0, self.peer_id, data))
+        await self._network.publish(topic, data, self.peer_id)
 
     def subscribe(self, topic: str) -> Any:
         return self._network.subscribe(topic)

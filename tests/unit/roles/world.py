@@ -17,7 +17,7 @@ from shoal.core.assign import assign
 from shoal.core.auction import Award, Bid
 from shoal.core.calls import Plan
 from shoal.core.codec import CodecError, digest
-from shoal.core.entries import BidCommitment, Entry, Place, make_bid_commitment, make_entry, parse
+from shoal.core.entries import BidCommitment, Entry, LogEntry, Place, make_bid_commitment, make_entry, parse
 from shoal.core.fold import Item
 from shoal.core.ids import Address, Digest, TaskId, task_id
 from shoal.core.manifest import AuditRules, Blob, ChunkInfo, Manifest, Rules
@@ -29,6 +29,7 @@ from shoal.roles import bundle as b
 from shoal.roles.client import Client, Secrets
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
+from shoal.roles.shiplog import Shipping
 from shoal.roles.tasklog import TaskLog, Witness
 from shoal.roles.trainer import Offer, Trainer, opening
 from shoal.roles.validator import Validator
@@ -474,7 +475,13 @@ class World:
 
     @asynccontextmanager
     async def trainer(
-        self, index: int, *, offer: Offer = OFFER, engines: Engines | None = None, port: LedgerPort | None = None
+        self,
+        index: int,
+        *,
+        offer: Offer = OFFER,
+        engines: Engines | None = None,
+        port: LedgerPort | None = None,
+        shipping: Shipping | None = None,
     ) -> AsyncIterator[Trainer]:
         """A real trainer, from its start to its end by `kill -9`."""
         name, engines = self.names[index + 1], engines or Engines()
@@ -491,6 +498,7 @@ class World:
             dir=self.dir / name,
             offer=offer,
             poll_s=0.4,
+            shipping=shipping,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trainer.run)
@@ -598,7 +606,7 @@ class World:
 
 
 @lru_cache(maxsize=4_096)
-def _parsed(data: bytes) -> Entry | BidCommitment | None:
+def _parsed(data: bytes) -> Entry | BidCommitment | LogEntry | None:
     try:
         return parse(data)
     except CodecError:
