@@ -21,6 +21,7 @@ from shoal.core.ids import TaskId
 from shoal.core.limits import MIB
 from shoal.errors import UsageError
 from shoal.ports import Engine, Store, Transfer
+from shoal.roles.gate import Gate
 from shoal.roles.trainer import Offer, Trainer
 from shoal.settings import Settings
 
@@ -200,8 +201,13 @@ def engine_opener(settings: Settings) -> Callable[[Path], AbstractAsyncContextMa
     return open_engine
 
 
-def trainer(node: Node) -> Trainer:
-    """The trainer service of a node."""
+def trainer(node: Node, *, gate: Gate | None = None, hbar_per_hour: float | None = None) -> Trainer:
+    """The trainer service of a node.
+
+    Args:
+        gate: where the machine is not always free to work.
+        hbar_per_hour: asked instead of what the settings say.
+    """
     settings = node.settings
     return Trainer(
         ledger=node.ledger,
@@ -214,7 +220,7 @@ def trainer(node: Node) -> Trainer:
         place_of=node.place,
         dir=settings.dir / "tasks",
         offer=Offer(
-            hbar_per_hour=settings.hbar_per_hour,
+            hbar_per_hour=hbar_per_hour or settings.hbar_per_hour,
             min_unit_tinybar=settings.min_unit_tinybar,
             max_chunks=settings.max_chunks,
             stake_tinybar=settings.stake_tinybar,
@@ -222,4 +228,5 @@ def trainer(node: Node) -> Trainer:
             covers_fees=settings.cover_fees,
         ),
         poll_s=settings.poll_s,
+        gate=gate,
     )
