@@ -13,12 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
-from shoal.api import problems, routes_network, routes_tasks
+from shoal.api import problems, routes_earn, routes_network, routes_tasks
 from shoal.api.guard import Buckets, Guard, Rules, SecurityHeaders
 from shoal.api.idempotency import Idempotency
 from shoal.api.routes_tasks import TOKEN, IdempotencyKey
 from shoal.api.service import Service
 from shoal.api.token import Token
+from shoal.client.desk import Desk
 from shoal.core.limits import MIB
 from shoal.errors import ShoalError
 from shoal.settings import Settings
@@ -39,7 +40,16 @@ def resource_app(service: Service, token: Token, *, peer_id_of: Callable[[bytes]
     app.include_router(routes_tasks.router(service))
     app.include_router(routes_network.router(service, peer_id_of))
     app.include_router(routes_network.health(service))
-    _wrap(app, service, _rules(settings, token))
+    _wrap(app, service.desk, _rules(settings, token))
+    return app
+
+
+def trainer_app(desk: Desk, token: Token) -> FastAPI:
+    """`/api/v1/earnings` and `/api/v1/earn` of a trainer, and `/healthz`."""
+    app = _app("shoal earn", routes_earn.__doc__ or "", docs="/api/v1")
+    app.include_router(routes_earn.router(desk))
+    app.include_router(routes_network.liveness())
+    _wrap(app, desk, _rules(desk.settings, token, private=routes_earn.is_private))
     return app
 
 
@@ -64,7 +74,7 @@ def command_app(service: Service, shell: Shell, token: Token) -> FastAPI:
     async def status() -> JSONResponse:
         return await _run(shell, "status", [])
 
-    _wrap(app, service, _rules(service.desk.settings, token, private=lambda path: True))
+    _wrap(app, service.desk, _rules(service.desk.settings, token, private=lambda path: True))
     return app
 
 
@@ -111,14 +121,14 @@ def _rules(settings: Settings, token: Token, *, private: Callable[[str], bool] =
     )
 
 
-def _wrap(app: FastAPI, service: Service, rules: Rules) -> None:
+def _wrap(app: FastAPI, desk: Desk, rules: Rules) -> None:
     """The last that is added is the first that a request meets."""
-    app.add_middleware(Idempotency, store=service.desk.store)
+    app.add_middleware(Idempotency, store=desk.store)
     app.add_middleware(Guard, rules=rules, buckets=Buckets(rules.requests_per_minute))
-    if service.desk.settings.api_origins:
+    if desk.settings.api_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(service.desk.settings.api_origins),
+            allow_origins=list(desk.settings.api_origins),
             allow_methods=["GET", "POST"],
             allow_headers=list(_CORS_HEADERS),
             expose_headers=list(_EXPOSED),
@@ -126,4 +136,4 @@ def _wrap(app: FastAPI, service: Service, rules: Rules) -> None:
     app.add_middleware(SecurityHeaders)
 
 
-__all__ = ["command_app", "resource_app"]
+__all__ = ["command_app", "resource_app", "trainer_app"]

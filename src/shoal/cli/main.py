@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from shoal.cli import ipfs, output
+from shoal.cli import earning, ipfs, output
 from shoal.errors import ShoalError, UsageError
 from shoal.settings import Settings
 
@@ -29,6 +29,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(contract_app, name="contract")
 app.add_typer(wallet_app, name="wallet")
 app.add_typer(ipfs.app, name="ipfs")
+app.add_typer(earning.app, name="earn")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
 Dir = Annotated[

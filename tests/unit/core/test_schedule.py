@@ -32,7 +32,7 @@ def test_what_is_written_is_open(text: str, inside: list[tuple[str, int]], outsi
 @pytest.mark.parametrize(
     "text",
     ["", ";", "22:00", "22-08", "25:00-08:00", "22:60-08:00", "24:00-08:00", "22:00-08:00 mo", "mon-", "-fri",
-     "mon fri", "22:00-08:00 mon fri", "22:0-08:00", "٢٢:00-08:00", "; ".join(f"{hour}:00-{hour + 1}:00" for hour in range(10))],
+     "mon fri", "22:00-08:00 mon fri", "22:0-08:00", "٢٢:00-08:00", "; ".join(f"{hour}:00-9:30" for hour in range(10))],
 )  # fmt: skip
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
