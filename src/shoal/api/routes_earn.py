@@ -45,10 +45,11 @@ def router(desk: Desk) -> APIRouter:
 
     @routes.get("/api/v1/earnings", responses=documented(401, 422, 502, 503), openapi_extra=TOKEN)
     async def get_earnings(
-        days: Annotated[int, Query(ge=1, le=366, description="how far back the lines go; totals need 30")] = DAYS,
+        days: Annotated[int, Query(ge=1, le=366, description="how far back the lines go")] = DAYS,
     ) -> m.Earnings:
         """State, totals, and every line with its transaction and consensus time."""
-        record = await report.earnings(desk.ledger, await book.read(days), now_s=time.time())
+        found = await book.read(max(days, report.MONTH))
+        record = await report.earnings(desk.ledger, found, days=days, now_s=time.time())
         return m.Earnings.model_validate({**record, "state": control.state()})
 
     @routes.post(f"{PREFIX}/pause", responses=documented(401, 422), openapi_extra=TOKEN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import trio
@@ -90,16 +91,15 @@ def _said(record: dict[str, Any], text: str, as_json: bool) -> None:
 async def run_status(settings: Settings, *, as_json: bool) -> None:
     """What it does, why, what would change it; and what the ledger says of its earnings. Needs no key."""
     control = Control(settings.dir)
-    running = control.running()
-    state = control.state() if running else None
+    state, running = control.present(), control.running()
     record, trouble = None, None
     try:
-        record = await _earnings(settings, days=30)
+        _, record = await _earnings(settings, days=report.MONTH)
     except ShoalError as error:
         trouble = error
     if as_json:
         row = {key: value for key, value in (record or {}).items() if key != "items"}
-        output.print_json({"running": running, "state": state, "earnings": row or None,
+        output.print_json({"running": state is not None, "state": state, "earnings": row or None,
                            "trouble": trouble.as_dict() if trouble else None})  # fmt: skip
         return
     if state is None:
@@ -120,25 +120,24 @@ async def run_status(settings: Settings, *, as_json: bool) -> None:
 
 async def run_history(settings: Settings, days: int, *, as_csv: bool, as_json: bool) -> None:
     """Every line of the last days, from the ledger; needs no key."""
-    async with _reader(settings) as ledger:
-        found = await history.read(ledger, lambda task: composition.place_of(settings, task), days=days)
-        record = await report.earnings(ledger, found, now_s=time.time())
+    found, record = await _earnings(settings, days=days)
     if as_json:
         for item in reversed(record.pop("items")):
             output.print_json(item)
         output.print_json(record)
     elif as_csv:
-        sys.stdout.write(report.as_csv(found))
+        sys.stdout.write(report.as_csv(found.last(days)))
     else:
-        for line in found.lines:
+        for line in found.last(days):
             _print_line(report.line_record(line))
         _print_totals(record)
 
 
-async def _earnings(settings: Settings, *, days: int) -> dict[str, Any]:
+async def _earnings(settings: Settings, *, days: int) -> tuple[history.History, dict[str, Any]]:
     async with _reader(settings) as ledger:
-        found = await history.read(ledger, lambda task: composition.place_of(settings, task), days=days)
-        return await report.earnings(ledger, found, now_s=time.time())
+        place_of = partial(composition.place_of, settings)
+        found = await history.read(ledger, place_of, days=max(days, report.MONTH))
+        return found, await report.earnings(ledger, found, days=days, now_s=time.time())
 
 
 def _reader(settings: Settings) -> Any:

@@ -296,6 +296,15 @@ def config_show(directory: Dir = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def doctor(directory: Dir = None, as_json: Json = False) -> None:
+    """Check this machine and all that a node needs of the world; say what each finding means, and what to do."""
+    from shoal.cli.doctor import run_doctor
+
+    output.set_up_logs(verbose=False)
+    output.run(lambda: run_doctor({"dir": directory}, as_json=as_json), as_json=as_json)
+
+
+@app.command()
 def version(as_json: Json = False) -> None:
     """Print the version."""
     number = package_version("shoal")

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from shoal.core.idle import Orders
 from shoal.errors import MachineError
 from shoal.seal.files import whole_file
@@ -77,14 +79,22 @@ class Control:
             return True
         return False
 
+    def present(self) -> dict[str, Any] | None:
+        """What a `shoal earn` that runs now said last; None if none does, whatever else runs with this directory."""
+        state = self.state()
+        if state is None or state.get("state") == "stopped" or not self.running():
+            return None
+        pid = state.get("pid")
+        return state if isinstance(pid, int) and psutil.pid_exists(pid) else None
+
     def need_running(self) -> dict[str, Any]:
         """The state of the process.
 
         Raises:
             MachineError: SHOAL-G02, there is none.
         """
-        state = self.state()
-        if state is None or not self.running():
+        state = self.present()
+        if state is None:
             raise MachineError(
                 f"no `shoal earn` runs with {self.directory}",
                 code="SHOAL-G02",

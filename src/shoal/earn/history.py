@@ -37,6 +37,11 @@ class History:
         """Of the last so many seconds of consensus time."""
         return total(self.lines, since_ns=self.until_ns - int(seconds * SECOND_NS))
 
+    def last(self, days: float) -> tuple[Line, ...]:
+        """The lines of the last days, oldest first."""
+        after_ns = self.until_ns - int(days * 86_400 * SECOND_NS)
+        return tuple(line for line in self.lines if line.time_ns > after_ns)
+
     def since(self, time_ns: int) -> Total:
         return total(self.lines, since_ns=time_ns)
 

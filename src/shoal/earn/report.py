@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from shoal.core.earnings import Line, Total
@@ -18,10 +19,15 @@ COLUMNS = (
 )  # fmt: skip
 
 
-async def earnings(ledger: LedgerView, history: History, *, now_s: float) -> dict[str, Any]:
-    """Totals of today, 7 and 30 days (as far as the history reaches), and every line, the newest first.
+MONTH = 30
+"""Days of the longest total: a history has to reach as far."""
+
+
+async def earnings(ledger: LedgerView, history: History, *, days: float, now_s: float) -> dict[str, Any]:
+    """Totals of today, 7 and 30 days, and the lines of the last `days`, the newest first.
 
     Args:
+        history: of 30 days at least, and of `days`.
         now_s: Unix time here, for where today begins.
     """
     account = await ledger.account_state(ledger.address)
@@ -33,8 +39,8 @@ async def earnings(ledger: LedgerView, history: History, *, now_s: float) -> dic
         "stake_tinybar": int(account.stake_tinybar),
         "today": total_record(history.since(today_ns)),
         "days_7": total_record(history.total(7 * 86_400)),
-        "days_30": total_record(history.total(30 * 86_400)),
-        "items": [line_record(line) for line in reversed(history.lines)],
+        "days_30": total_record(history.total(MONTH * 86_400)),
+        "items": [line_record(line) for line in reversed(history.last(days))],
     }
 
 
@@ -61,12 +67,12 @@ def line_record(line: Line) -> dict[str, Any]:
     }
 
 
-def as_csv(history: History) -> str:
-    """All lines, the oldest first; consensus time in nanoseconds' precision, as the mirror writes it."""
+def as_csv(lines: Sequence[Line]) -> str:
+    """Lines as a table; consensus time in nanoseconds' precision, as the mirror writes it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for line in history.lines:
+    for line in lines:
         at = f"{line.time_ns // SECOND_NS}.{line.time_ns % SECOND_NS:09d}"
         row = line_record(line)
         writer.writerow([at, *(row[name] for name in COLUMNS[1:])])

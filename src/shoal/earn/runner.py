@@ -108,7 +108,7 @@ class Earner:
         """A machine that cannot be looked at shows nothing, which lets nothing run but what needs no look."""
         with trio.move_on_after(LOOK_TIMEOUT_S):
             try:
-                return await trio.to_thread.run_sync(self._senses.look, abandon_on_cancel=True)
+                return await trio.to_thread.run_sync(self._senses.look, abandon_on_cancel=True)  # type: ignore[call-arg]
             except Exception:  # drivers and tools fail in ways of their own
                 log.exception("this machine cannot be looked at")
         now_s = time.time()

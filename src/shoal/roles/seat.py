@@ -123,7 +123,6 @@ class SeatHolder:
         out = f"update-{duty.round}-{duty.chunk}-{duty.base.state.hex()[:16]}.safetensors"
         if not self._gate.is_open:
             return  # it has closed while the checkpoint was fetched
-        report: Mapping[str, Any] | None = None
         try:
             with trio.CancelScope() as self._training:
                 report = await self._objects.remembered(
@@ -140,7 +139,7 @@ class SeatHolder:
         except (EngineError, ModelError, DataError) as error:
             await self._give_up(duty, error)
             return
-        if report is None:
+        if self._training.cancelled_caught:
             return  # the gate has closed, and stayed so
         if not self._still_asked(duty.round, duty.base):
             return  # the view was rolled back, or went on without this update
@@ -171,9 +170,9 @@ class SeatHolder:
         await self._gate.closed()
         with trio.move_on_after(self._gate.grace_s):
             await self._gate.opened()
-            return True
-        self._training.cancel()
-        await self._gate.opened()
+        if not self._gate.is_open:
+            self._training.cancel()
+            await self._gate.opened()
         return True
 
     async def _hand_over(self, view: State, chunks: Sequence[TrainChunk]) -> bool:
