@@ -28,7 +28,7 @@ from shoal.roles.seat import AWAY
 from shoal.roles.tasklog import TaskLog, find_task
 from shoal.settings import Settings, write_toml
 
-from .harness import Running, gone, last_json, shoal
+from .harness import Running, gone, last_json, settings_file, shoal
 from .test_up import archive, asking, events
 
 pytestmark = pytest.mark.e2e
@@ -127,6 +127,31 @@ def test_an_idle_machine_earns_is_paused_and_resumed_and_its_history_is_the_ledg
     finally:
         earn.end(signal.SIGKILL)
     check_history(town, task, seat["paid_tinybar"], seat["units_done"])
+
+
+@pytest.mark.timeout(200)
+def test_the_doctor_finds_nothing_and_then_a_store_that_has_stopped(town: Town) -> None:
+    client = town.where["client_dir"]
+    well = shoal("doctor", "--json", "--dir", client, cwd=town.home)
+    found = last_json(well.stdout)
+    assert well.returncode == 0 and found["ok"], well.stdout
+    grades = {each["check"]: each["grade"] for each in found["checks"]}
+    asked = ("ledger", "clock", "contract", "account", "peers", "storage", "sandbox", "keys", "disk", "python")
+    assert {grades[name] for name in asked} == {"ok"} and "fail" not in grades.values()
+    store = [each for each in town.running.tree() if each.name() == "weed"]
+    assert store, "the store runs"
+    for process in store:
+        process.suspend()
+    try:
+        ill = shoal("doctor", "--json", "--dir", client, cwd=town.home)
+    finally:
+        for process in store:
+            process.resume()
+    report, error = (json.loads(line) for line in ill.stdout.splitlines())
+    assert ill.returncode == 13 and error["error"]["code"] == "SHOAL-G07" and "storage" in error["error"]["message"]
+    assert [each["check"] for each in report["checks"] if each["grade"] == "fail"] == ["storage"]
+    assert report["checks"][0]["check"] == "storage", "the gravest first"
+    assert "secret_key" not in ill.stdout and settings_file(Path(client))["s3_secret_key"] not in ill.stdout
 
 
 def check_page(about: dict[str, Any], paid: int) -> None:

@@ -90,7 +90,7 @@ async def run_earn(settings: Settings, wish: Wish, *, as_json: bool) -> None:
         senses, control = Senses(settings.dir), Control(settings.dir)
         async with serving_trainer(node) as (url, token):
             _announce(node, url, str(token.path), as_json)
-            with _screen(as_json) as screen:
+            with _Screens(as_json) as screen:
                 earner = Earner(trainer, gate, senses=senses, control=control, limits=limits, tell=screen.show)
                 async with _stops(earner):
                     await earner.run()
@@ -304,10 +304,6 @@ class _Screens:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
-
-
-def _screen(as_json: bool) -> _Screens:
-    return _Screens(as_json)
 
 
 def line_of(record: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ def line_record(line: Line) -> dict[str, Any]:
 def as_csv(lines: Sequence[Line]) -> str:
     """Lines as a table; consensus time in nanoseconds' precision, as the mirror writes it."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for line in lines:
         at = f"{line.time_ns // SECOND_NS}.{line.time_ns % SECOND_NS:09d}"
