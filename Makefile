@@ -84,11 +84,11 @@ $(STAMP)/torch: $(VENV)/bin/python constraints.txt
 	@touch $@
 
 $(STAMP)/run: $(STAMP)/torch pyproject.toml
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[examples]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[desktop,examples]'
 	@touch $@
 
 $(STAMP)/tools: $(STAMP)/run
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[examples,test,check]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[desktop,examples,test,check]'
 	@touch $@
 
 $(STAMP)/contracts: contracts/package-lock.json

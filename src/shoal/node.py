@@ -25,6 +25,7 @@ from shoal.core.money import Tinybar
 from shoal.errors import MarketError, UsageError
 from shoal.ports import Engine, Store, Transfer
 from shoal.roles.cheat import false_updates
+from shoal.roles.gate import Gate
 from shoal.roles.shiplog import Shipping
 from shoal.roles.trainer import Offer, Trainer
 from shoal.roles.validator import Validator
@@ -116,6 +117,11 @@ async def open_wallet(settings: Settings) -> AsyncIterator[Wallet]:
             yield Wallet(settings, ledger, store)
 
 
+def open_transfer(settings: Settings) -> HttpTransfer:
+    """What moves bytes by URL; into the local network only where the settings say so, or the ledger is local itself."""
+    return HttpTransfer(allow_private=settings.private_urls or settings.network in ("devnet", "solo"))
+
+
 def open_blobs(settings: Settings, transfer: Transfer) -> S3Blobs:
     settings.need("s3_endpoint", "s3_access_key", "s3_secret_key")
     # Clients only: boto3 takes some 8 MiB in each trainer and bootstrap node otherwise.
@@ -181,10 +187,9 @@ def running_at(settings: Settings) -> dict[str, str]:
 @asynccontextmanager
 async def _open_node(settings: Settings, roles: Sequence[str]) -> AsyncIterator[Node]:
     keys = FileKeys.load(settings.dir / "keys")
-    allow_private = settings.private_urls or settings.network in ("devnet", "solo")
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(settings.dir / "node.db"))
-        transfer = await stack.enter_async_context(HttpTransfer(allow_private=allow_private))
+        transfer = await stack.enter_async_context(open_transfer(settings))
         ledger = await stack.enter_async_context(open_ledger(settings, store=store))
         await ledger.check_contract(settings.contract_id)  # it will be sent money
         network = await stack.enter_async_context(open_peer(settings, keys, roles=roles))
@@ -252,6 +257,43 @@ def engine_opener(settings: Settings) -> Callable[[Path], AbstractAsyncContextMa
     return open_engine
 
 
+async def sandbox_walls(settings: Settings, directory: Path) -> str:
+    """Start a training process that trains nothing, and tell which walls stand around it, such as `landlock abi 7`.
+
+    Raises:
+        EngineError: SHOAL-E06, none stand; SHOAL-E07, it does not start.
+    """
+    async with SandboxedEngine.open(
+        directory,
+        memory_limit_bytes=settings.engine_memory_mib * MIB,
+        threads=settings.engine_threads,
+        walls="none" if settings.allow_unsandboxed else "auto",
+    ) as engine:
+        return await engine.ready()
+
+
+@asynccontextmanager
+async def open_visitor(settings: Settings, directory: Path) -> AsyncIterator[Libp2pNetwork]:
+    """A peer with keys of its own in `directory`, that only looks at the network; a node may run beside it."""
+    visiting = settings.model_copy(update={"dir": directory})
+    async with open_peer(visiting, FileKeys.load(directory / "keys"), roles=[]) as network:
+        yield network
+
+
+def load_keys(settings: Settings) -> bytes:
+    """The public signing key of a node's keys, which must be there.
+
+    Raises:
+        ConfigError: SHOAL-C20 to C23.
+    """
+    return FileKeys.load(settings.dir / "keys").signing_key
+
+
+def operator_key(settings: Settings) -> None:
+    """Check that the operator's key can be had. Raises ConfigError: SHOAL-C01, C22, C25."""
+    _operator_key(settings)
+
+
 def validator(node: Node) -> Validator:
     """The validator service of a node."""
     settings = node.settings
@@ -270,8 +312,12 @@ def validator(node: Node) -> Validator:
     )
 
 
-def trainer(node: Node) -> Trainer:
+def trainer(node: Node, *, gate: Gate | None = None, hbar_per_hour: float | None = None) -> Trainer:
     """The trainer service of a node.
+
+    Args:
+        gate: where the machine is not always free to work.
+        hbar_per_hour: asked instead of what the settings say.
 
     Raises:
         MarketError: SHOAL-T22, it is to cheat, and this is no devnet.
@@ -296,7 +342,7 @@ def trainer(node: Node) -> Trainer:
         place_of=node.place,
         dir=settings.dir / "tasks",
         offer=Offer(
-            hbar_per_hour=settings.hbar_per_hour,
+            hbar_per_hour=hbar_per_hour or settings.hbar_per_hour,
             min_unit_tinybar=settings.min_unit_tinybar,
             max_chunks=settings.max_chunks,
             stake_tinybar=settings.stake_tinybar,
@@ -305,6 +351,7 @@ def trainer(node: Node) -> Trainer:
         ),
         poll_s=settings.poll_s,
         shipping=shipping_of(settings),
+        gate=gate,
     )
 
 

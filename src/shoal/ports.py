@@ -326,6 +326,10 @@ class Blobs(Protocol):
 
     async def put(self, key: str, path: Path) -> None: ...
 
+    async def delete(self, key: str) -> None:
+        """Remove an object; that it is not there is a success."""
+        ...
+
     def presign_get(self, key: str, *, expires_s: int) -> str: ...
 
     def presign_put(self, key: str, *, size_bytes: int, expires_s: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from shoal.core import schedule
 from shoal.core.ids import entity_number
 from shoal.errors import ConfigError
 from shoal.redact import know
@@ -142,6 +143,14 @@ class Settings(BaseModel):
     allow_unsandboxed: bool = Field(False, description="train even where no sandbox stands: dangerous")
     testing_false_updates: bool = Field(False, description="for tests, on a devnet only: a trainer that cheats")
 
+    earn_idle_s: float = Field(300.0, ge=0, le=86_400, description="untouched for so long; 0 earns beside its user")
+    earn_schedule: str = Field("", description="when to earn, such as 22:00-08:00 mon-fri; empty is always")
+    earn_max_celsius: float = Field(85.0, ge=30, le=120, description="hotter, and it pauses")
+    earn_min_memory_mib: int = Field(2_048, ge=0, description="less free memory, and it pauses")
+    earn_min_disk_mib: int = Field(4_096, ge=0, description="less free disk, and it pauses")
+    earn_watts: float = Field(0.0, ge=0, le=10_000, description="what it draws while it trains; 0 measures or asks")
+    earn_usd_per_kwh: float = Field(0.0, ge=0, le=10, description="what power costs here; 0 asks")
+
     @field_validator("network", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
@@ -155,6 +164,13 @@ class Settings(BaseModel):
         except ValueError:
             # The value is not told: people paste a key here.
             raise ValueError("not an entity id of the form 0.0.N") from None
+
+    @field_validator("earn_schedule")
+    @classmethod
+    def _schedule(cls, value: str) -> str:
+        if value:
+            schedule.parse(value)
+        return value
 
     @field_validator("listen")
     @classmethod

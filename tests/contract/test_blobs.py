@@ -67,6 +67,15 @@ async def test_put_replaces_what_was_there(blobs: S3Blobs, key: str, tmp_path: P
         assert (await client.get(blobs.presign_get(key, expires_s=60))).content == two.read_bytes()
 
 
+async def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(
+    blobs: S3Blobs, key: str, tmp_path: Path
+) -> None:
+    await blobs.put(key, file(tmp_path / "one", 1_000))
+    await blobs.delete(key)
+    assert await answer("GET", blobs.presign_get(key, expires_s=60)) == 404
+    await blobs.delete(key)
+
+
 async def test_the_bucket_is_made_once_by_many(store: Any, transfer: HttpTransfer) -> None:
     makers = [store.blobs(transfer, bucket="raced") for _ in range(4)]
     async with trio.open_nursery() as nursery:

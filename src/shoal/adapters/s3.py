@@ -89,6 +89,10 @@ class S3Blobs:
         url = self._presign("put_object", {"Key": key, "ContentLength": path.stat().st_size}, PUT_LIFE_S)
         await self._transfer.upload(url, path, timeout_s=PUT_LIFE_S)
 
+    async def delete(self, key: str) -> None:
+        """Remove an object; a store that keeps versions keeps what it held. Raises StorageError as `ensure_bucket`."""
+        await trio.to_thread.run_sync(self._delete, key)
+
     def presign_get(self, key: str, *, expires_s: int) -> str:
         """A URL that reads one object for `expires_s` seconds, 7 days at most. Pure computation, about 0.2 ms."""
         return self._presign("get_object", {"Key": key}, expires_s)
@@ -160,6 +164,15 @@ class S3Blobs:
         except ClientError as error:
             # Another process may have made it in the meantime; some stores call one's own bucket somebody's.
             if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists") or not self._exists():
+                raise self._refused(error) from None
+        except BotoCoreError as error:
+            raise self._unreachable(error) from None
+
+    def _delete(self, key: str) -> None:
+        try:
+            self._client().delete_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if _code(error) not in ("NoSuchKey", "404"):
                 raise self._refused(error) from None
         except BotoCoreError as error:
             raise self._unreachable(error) from None

@@ -13,12 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
-from shoal.api import problems, routes_network, routes_tasks
+from shoal.api import problems, routes_earn, routes_network, routes_tasks
 from shoal.api.guard import Buckets, Guard, Rules, SecurityHeaders
 from shoal.api.idempotency import Idempotency
 from shoal.api.routes_tasks import TOKEN, IdempotencyKey
 from shoal.api.service import Service
 from shoal.api.token import Token
+from shoal.client.desk import Desk
 from shoal.core.limits import MIB
 from shoal.errors import ShoalError
 from shoal.ports import Store
@@ -41,6 +42,15 @@ def resource_app(service: Service, token: Token, *, peer_id_of: Callable[[bytes]
     app.include_router(routes_network.router(service, peer_id_of))
     app.include_router(routes_network.health(service))
     _wrap(app, settings, service.desk.store, _rules(settings, token))
+    return app
+
+
+def trainer_app(desk: Desk, token: Token) -> FastAPI:
+    """`/api/v1/earnings` and `/api/v1/earn` of a trainer, and `/healthz`."""
+    app = _app("shoal earn", routes_earn.__doc__ or "", docs="/api/v1")
+    app.include_router(routes_earn.router(desk))
+    app.include_router(routes_network.liveness())
+    _wrap(app, desk.settings, desk.store, _rules(desk.settings, token, private=routes_earn.is_private))
     return app
 
 
@@ -128,4 +138,4 @@ def _wrap(app: FastAPI, settings: Settings, store: Store, rules: Rules) -> None:
     app.add_middleware(SecurityHeaders)
 
 
-__all__ = ["command_app", "resource_app"]
+__all__ = ["command_app", "resource_app", "trainer_app"]

@@ -266,3 +266,47 @@ class Health(BaseModel):
 class Readiness(BaseModel):
     status: str
     checks: dict[str, bool]
+
+
+class EarningLine(BaseModel):
+    """One transaction of the ledger, as far as it concerns this trainer."""
+
+    at: float
+    transaction: str
+    kind: str = Field(description="work, audit, payment, stake, withdrawal or fee")
+    what: str
+    task_id: str | None
+    earned_tinybar: int
+    penalty_tinybar: int
+    fee_tinybar: int = Field(description="to Hedera")
+    net_tinybar: int = Field(description="what the account's balance on the ledger changed by")
+
+
+class EarningTotal(BaseModel):
+    earned_tinybar: int
+    penalties_tinybar: int
+    fees_tinybar: int
+    profit_tinybar: int = Field(description="earned less penalties and fees")
+
+
+class Earnings(BaseModel):
+    """What this trainer does and has earned, read from the ledger."""
+
+    account: str
+    state: dict[str, Any] | None = Field(description="run, pause or stop, why, and what would change it")
+    read_at: float = Field(description="consensus time up to which the ledger was read")
+    withdrawable_tinybar: int
+    stake_tinybar: int
+    today: EarningTotal = Field(description="since midnight, where the node is")
+    days_7: EarningTotal
+    days_30: EarningTotal
+    items: list[EarningLine] = Field(description="newest first")
+
+
+class Pause(BaseModel):
+    seconds: int | None = Field(None, ge=1, le=366 * 86_400, description="without it: until resumed")
+
+
+class EarnOrders(BaseModel):
+    paused_until: float | None = Field(description="Unix seconds; null while it is not paused, or until resumed")
+    paused: bool

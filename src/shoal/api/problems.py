@@ -21,6 +21,7 @@ from shoal.errors import (
     EngineError,
     LedgerError,
     LedgerUnreachable,
+    MachineError,
     MarketError,
     ModelError,
     NetworkError,
@@ -66,6 +67,7 @@ _BY_KIND: tuple[tuple[type[ShoalError], int], ...] = (
     (NetworkError, 502),
     (CryptoError, 502),
     (ConfigError, 500),
+    (MachineError, 409),
 )
 
 

@@ -77,8 +77,8 @@ def router(service: Service, peer_id_of: Callable[[bytes], str]) -> APIRouter:
     return routes
 
 
-def health(service: Service) -> APIRouter:
-    """For whoever keeps the process running."""
+def liveness() -> APIRouter:
+    """For whoever keeps the process running: whether it answers."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/healthz")
@@ -86,7 +86,14 @@ def health(service: Service) -> APIRouter:
         """The process answers."""
         return m.Health(status="ok")
 
-    @routes.get("/readyz", responses={503: {"model": m.Readiness}})
+    return routes
+
+
+def health(service: Service) -> APIRouter:
+    """As `liveness`, and whether it can do its work."""
+    routes = liveness()
+
+    @routes.get("/readyz", tags=["health"], responses={503: {"model": m.Readiness}})
     async def get_readiness() -> JSONResponse:
         """The ledger answers, and the tasks of before are driven again."""
         ledger = False

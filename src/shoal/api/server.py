@@ -16,7 +16,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_http
 
-from shoal.api.app import command_app, resource_app
+from shoal.api.app import command_app, resource_app, trainer_app
 from shoal.api.service import Service
 from shoal.api.token import Token
 from shoal.client.desk import Desk
@@ -104,6 +104,33 @@ async def _serving(apps: Sequence[tuple[Any, socket.socket]]) -> AsyncIterator[N
         with trio.move_on_after(STOP_S):
             await trio.sleep(STOP_S / 10)
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def serving_trainer(desk: Desk) -> AsyncIterator[tuple[str, Token]]:
+    """Serve what a trainer has to tell until the block ends; where, and with which token.
+
+    Its port is `api_listen`; where that is taken, as by a client node on the same machine, any free one.
+
+    Raises:
+        ConfigError: SHOAL-C22, C27, the token's file; C26, an address cannot be bound.
+    """
+    token, address = Token.load(desk.settings.dir), desk.settings.api_listen
+    try:
+        listener = _listening(address)
+    except ProcessError:
+        listener = _listening(f"{address.rpartition(':')[0]}:0")
+    with listener:
+        async with trio.open_nursery() as nursery:
+            stop, url = trio.Event(), _url(listener)
+            nursery.start_soon(_serve, trainer_app(desk, token), listener, stop)
+            try:
+                yield url, token
+            finally:
+                stop.set()
+            with trio.move_on_after(STOP_S):
+                await trio.sleep(STOP_S / 10)
+            nursery.cancel_scope.cancel()
 
 
 async def _serve(app: Any, listener: socket.socket, stop: trio.Event) -> None:

@@ -12,7 +12,7 @@ import typer
 from typer.completion import get_completion_script  # type: ignore[attr-defined]
 from typer.exceptions import TyperException
 
-from shoal.cli import ipfs, logs, output
+from shoal.cli import earning, ipfs, logs, output
 from shoal.errors import ShoalError, UsageError
 from shoal.settings import Settings
 
@@ -33,6 +33,7 @@ app.add_typer(contract_app, name="contract")
 app.add_typer(wallet_app, name="wallet")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ipfs.app, name="ipfs")
+app.add_typer(earning.app, name="earn")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
 Dir = Annotated[
@@ -467,6 +468,15 @@ def _at_once(work: Callable[[], None], as_json: bool) -> None:
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None
+
+
+@app.command()
+def doctor(directory: Dir = None, as_json: Json = False) -> None:
+    """Check this machine and all that a node needs of the world; say what each finding means, and what to do."""
+    from shoal.cli.doctor import run_doctor
+
+    output.set_up_logs(verbose=False)
+    output.run(lambda: run_doctor({"dir": directory}, as_json=as_json), as_json=as_json)
 
 
 @app.command()

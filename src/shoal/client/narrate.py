@@ -12,7 +12,10 @@ from shoal.core.ids import Address, short
 from shoal.core.money import format_hbar
 from shoal.core.task import Checkpoint, Phase, State
 
-_REASONS = {"SHOAL-E02": "the loss or a weight became NaN or infinite (SHOAL-E02)"}
+_REASONS = {
+    "SHOAL-E02": "the loss or a weight became NaN or infinite (SHOAL-E02)",
+    "SHOAL-G10": "its machine is not free now (SHOAL-G10)",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,36 @@ def work(view: State, me: Address) -> list[Work]:
     return []
 
 
+def hand_over_at(view: State, me: Address, chunk: int) -> int:
+    """When a trainer that may not work now should say so of a chunk of its own (consensus time, ns).
+
+    At once where somebody else can take it. Where nobody can, it waits for its machine to be free again, until shortly
+    before its silence would cost the seat: a chunk that is void in one round is in the next.
+    """
+    assert view.manifest is not None, "a running task has its manifest"
+    if _others(view, me, chunk):
+        return view.turn_ns
+    return view.turn_ns + view.manifest.rules.round_timeout_s * SECOND_NS * 3 // 4
+
+
+def may_leave(view: State, me: Address) -> bool:
+    """Whether giving the seat back for good leaves the task to somebody.
+
+    A task that nobody is left in could not even publish what it has reached; then it is better to come back in time.
+    """
+    seat = view.seat_of(me)
+    if seat is None or seat.lost or view.phase not in (Phase.AWARDED, Phase.RUNNING):
+        return False
+    return view.phase is Phase.AWARDED or any(other.trainer != me for other in view.active())
+
+
+def _others(view: State, me: Address, chunk: int) -> bool:
+    """Whether another holder of a chunk could train it in this round."""
+    holders = view.holders[chunk]
+    seats = [view.seats[index] for index in (holders.primary, holders.backup) if index is not None]
+    return any(seat.active and seat.trainer != me and (chunk, seat.trainer) not in view.voids for seat in seats)
+
+
 def payments(log: State, me: Address) -> list[calls.Call]:
     """The calls that `me` should make now, by the log alone: draw, resolve, expire, settle, claim, release."""
     task, plan = log.place.task, log.plan

@@ -13,7 +13,19 @@ from shoal.core import limits
 from shoal.core.codec import CodecError, decode, digest, encode
 from shoal.core.ids import Address, Digest, TaskId
 
-KINDS = ("manifest", "award", "assign", "envelope", "update", "void", "checkpoint", "result", "open", "verdict")
+KINDS = (
+    "manifest",
+    "award",
+    "assign",
+    "envelope",
+    "update",
+    "void",
+    "checkpoint",
+    "result",
+    "leave",
+    "open",
+    "verdict",
+)
 _ENTRY = "shoal/entry/1"
 _BID = "shoal/bid-commitment/1"
 _LOG = "shoal/log/1"

@@ -14,7 +14,19 @@ from shoal.core.ids import Address, Digest
 from shoal.core.loglines import admits
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf, CreditLeaf, root
-from shoal.core.task import Checkpoint, Holders, Mark, Phase, ResultNote, Seat, State, Statement, Update, inputs_of
+from shoal.core.task import (
+    LEFT,
+    Checkpoint,
+    Holders,
+    Mark,
+    Phase,
+    ResultNote,
+    Seat,
+    State,
+    Statement,
+    Update,
+    inputs_of,
+)
 
 
 def take(state: State, entry: Entry) -> State:
@@ -276,6 +288,19 @@ def _result(state: State, author: Address, body: Mapping[str, Any]) -> State:
     return replace(state, result=note, notes={**state.notes, note.object: note}, turn_ns=state.now_ns)
 
 
+def _leave(state: State, author: Address, body: Mapping[str, Any]) -> State:
+    """A trainer gives its seat back: who holds its chunks beside it takes over at once, and nobody waits for it.
+
+    It costs no penalty, as a chunk that it calls void in every round would cost none: what it delivered is paid, and
+    its vote stays. Once the rounds are over there is nothing left to leave.
+    """
+    seat = state.seat_of(author)
+    if body or seat is None or seat.lost or state.phase not in (Phase.AWARDED, Phase.RUNNING):
+        return state
+    seats = tuple(replace(each, lost=LEFT) if each is seat else each for each in state.seats)
+    return end_if_nothing_left(replace(state, seats=seats, turn_ns=state.now_ns))
+
+
 _EARLY_KINDS = ("update", "void", "checkpoint", "result")
 _RULES: dict[str, Callable[[State, Address, Mapping[str, Any]], State]] = {
     "manifest": _manifest,
@@ -288,6 +313,7 @@ _RULES: dict[str, Callable[[State, Address, Mapping[str, Any]], State]] = {
     "result": _result,
     "open": fold_audits.take_open,
     "verdict": lambda state, author, body: _settled_seats(fold_audits.take_verdict(state, author, body)),
+    "leave": _leave,
 }
 
 
@@ -312,10 +338,11 @@ def _mark(state: State, checkpoint: Checkpoint) -> Mark:
 
 
 def _credit(state: State, seat: Seat) -> CreditLeaf:
+    # Who left had said so.
     # Never ready is no absence: nobody can tell a lazy trainer from one whose envelope the client has spoilt, and the
     # penalty goes to the client.
     units, aggregates = state.units.get(seat.trainer, 0), state.aggregates.get(seat.trainer, 0)
-    return CreditLeaf(seat.trainer, units, aggregates, bool(seat.lost))
+    return CreditLeaf(seat.trainer, units, aggregates, seat.lost not in ("", LEFT))
 
 
 def _with_author(state: State, address: Address, **changes: Any) -> State:

@@ -42,3 +42,30 @@ def asked(*, unit_s: float, hbar_per_hour: float, min_unit: int, fees: int) -> T
         fees: of the ledger, for each work unit.
     """
     return Tinybar(max(min_unit, math.ceil(hbar_per_hour * TINYBAR_PER_HBAR * unit_s / 3600), 1) + fees)
+
+
+def power_floor(*, watts: float, usd_per_kwh: float, rate: Rate) -> float:
+    """What an hour of a machine costs in power, in HBAR: asking less would lose money.
+
+    >>> power_floor(watts=100, usd_per_kwh=0.3, rate=Rate(cents=12, hbars=1))
+    0.25
+    """
+    return watts / 1000 * usd_per_kwh * 100 * rate.hbars / rate.cents
+
+
+def hourly(*, unit_price: int, unit_s: float) -> float:
+    """What a price of a work unit comes to in HBAR an hour, for a trainer that takes `unit_s` for it.
+
+    >>> hourly(unit_price=100_000, unit_s=3.6)
+    1.0
+    """
+    return unit_price / TINYBAR_PER_HBAR * 3600 / unit_s
+
+
+def suggested(*, floor: float | None, market: float | None, default: float) -> float:
+    """What to ask for an hour, in HBAR: what others were paid, but never less than the power costs.
+
+    >>> suggested(floor=0.25, market=0.1, default=1.0), suggested(floor=None, market=None, default=1.0)
+    (0.25, 1.0)
+    """
+    return max(floor or 0.0, market if market is not None else default)

@@ -20,6 +20,10 @@ from shoal.core.money import ZERO, Tinybar
 SECOND_NS = 1_000_000_000
 
 
+LEFT = "left"
+"""Why a seat is lost that its trainer gave back."""
+
+
 class Phase(StrEnum):
     OPEN = "open"
     """Bids are taken until the bidding deadline, then the client awards."""

@@ -22,6 +22,7 @@ from shoal.core.task import Checkpoint, Mark, Phase, State, Update, inputs_of
 from shoal.errors import CryptoError, DataError, EngineError, ModelError, ShoalError
 from shoal.ports import Engine, Ledger
 from shoal.roles.closing import call
+from shoal.roles.gate import Gate
 from shoal.roles.objects import TaskObjects
 from shoal.roles.tasklog import TaskLog
 
@@ -30,6 +31,10 @@ log = logging.getLogger("shoal.trainer")
 TRAIN_TIMEOUT_S = 3600.0
 AGGREGATE_TIMEOUT_S = 600.0
 TRAIN_TRIES = 2
+AWAY = "SHOAL-G10"
+"""Why a chunk is handed over that this machine could train, but may not now."""
+LEAVE_PATIENCE_S = 20.0
+"""For the last update and the word that the seat is given back to be in the log."""
 
 
 class SeatHolder:
@@ -39,10 +44,18 @@ class SeatHolder:
         tasklog: the running log of the task.
         engine: already holds the task's graph document and recipe.
         objects: the task's bytes: chunks, updates, checkpoints.
+        gate: while it is closed nothing is trained: chunks are handed over. Votes and claims go on.
     """
 
-    def __init__(self, tasklog: TaskLog, *, ledger: Ledger, engine: Engine, objects: TaskObjects) -> None:
+    def __init__(
+        self, tasklog: TaskLog, *, ledger: Ledger, engine: Engine, objects: TaskObjects, gate: Gate | None = None
+    ) -> None:
         self._tasklog, self._ledger, self._engine, self._objects = tasklog, ledger, engine, objects
+        self._gate = gate or Gate()
+        self._training = trio.CancelScope()
+        """Around the training of a chunk."""
+        self._busy = False
+        """Whether a chunk is being trained or delivered."""
         self._me = ledger.address
         self._made: dict[int, tuple[bytes, tuple[int, ...]]] = {}
         """Round -> weights and inputs of a checkpoint that this node posted itself."""
@@ -53,7 +66,7 @@ class SeatHolder:
     async def run(self) -> None:
         """Until nothing is owed to this trainer any more."""
         async with trio.open_nursery() as nursery:
-            for loop in (self._work, self._verify, self._prefetch, self._open):
+            for loop in (self._work, self._verify, self._prefetch, self._open, self._cut_short):
                 nursery.start_soon(self._forever, loop)
             await self._money()
             nursery.cancel_scope.cancel()
@@ -83,13 +96,19 @@ class SeatHolder:
         todo = duties.work(view, self._me)
         if not todo:
             return False
+        if not self._gate.is_open and isinstance(todo[0], GetReady | TrainChunk):
+            return await self._hand_over(view, [each for each in todo if isinstance(each, TrainChunk)])
         match todo[0]:
             case GetReady(envelope):
                 if todo[0] not in duties.work(self._tasklog.log, self._me):
                     return False  # `ready` is money: what it answers has to be in the log
                 await self._get_ready(envelope)
             case TrainChunk() as duty:
-                await self._train(view, duty)
+                self._busy = True
+                try:
+                    await self._train(view, duty)
+                finally:
+                    self._busy = False
             case MakeCheckpoint() as duty:
                 await self._make_checkpoint(view, duty)
             case PostResult(mark):
@@ -104,21 +123,26 @@ class SeatHolder:
         await self._ensure_open(view)
         base = await self._objects.checkpoint(view, duty.base)
         out = self._objects.own_update_name(duty.round, duty.chunk, duty.base.state)
+        if not self._gate.is_open:
+            return  # it has closed while the checkpoint was fetched
         try:
-            report = await self._objects.remembered(
-                out,
-                lambda: self._engine.train(
-                    base=base,
-                    chunk=self._objects.chunk(duty.chunk),
-                    out=out,
-                    seed=duties.unit_seed(view.place.task, duty.round, duty.chunk),
-                    round=duty.round,
-                    timeout_s=TRAIN_TIMEOUT_S,
-                ),
-            )
+            with trio.CancelScope() as self._training:
+                report = await self._objects.remembered(
+                    out,
+                    lambda: self._engine.train(
+                        base=base,
+                        chunk=self._objects.chunk(duty.chunk),
+                        out=out,
+                        seed=duties.unit_seed(view.place.task, duty.round, duty.chunk),
+                        round=duty.round,
+                        timeout_s=TRAIN_TIMEOUT_S,
+                    ),
+                )
         except (EngineError, ModelError, DataError) as error:
             await self._give_up(duty, error)
             return
+        if self._training.cancelled_caught:
+            return  # the gate has closed, and stayed so
         if not self._still_asked(duty.round, duty.base):
             return  # the view was rolled back, or went on without this update
         object_hash = await self._objects.deliver_update(view, duty.round, duty.chunk, out)
@@ -142,6 +166,39 @@ class SeatHolder:
             report["loss"],
             report["seconds"],
         )
+
+    async def _cut_short(self) -> bool:
+        """A gate that closes and stays closed ends the training of the present chunk."""
+        await self._gate.closed()
+        with trio.move_on_after(self._gate.grace_s):
+            await self._gate.opened()
+        if not self._gate.is_open:
+            self._training.cancel()
+            await self._gate.opened()
+        return True
+
+    async def _hand_over(self, view: State, chunks: Sequence[TrainChunk]) -> bool:
+        """Say of chunks that they cannot be trained here now, so that their other holders need not wait."""
+        for duty in chunks:
+            if view.now_ns >= duties.hand_over_at(view, self._me, duty.chunk):
+                body = {"round": duty.round, "chunk": duty.chunk, "base": duty.base.state, "reason": AWAY}
+                await self._tasklog.post(self._me, "void", body)
+                log.info("task %s round %d chunk %d: handed over", short(view.place.task), duty.round, duty.chunk)
+                return True
+        return False
+
+    async def leave(self) -> None:
+        """Give the seat back for good, where that leaves the task to somebody; after the present chunk.
+
+        The gate must be closed. What was delivered is paid, and whoever runs this account later claims it.
+        """
+        with trio.move_on_after(self._gate.grace_s + LEAVE_PATIENCE_S):
+            while self._busy:  # noqa: ASYNC110 - `_cut_short` bounds it
+                await trio.sleep(0.05)
+            if duties.may_leave(self._tasklog.view, self._me):
+                await self._tasklog.post(self._me, "leave", {})
+                log.info("task %s: the seat is given back", short(self._tasklog.place.task))
+            await self._tasklog.wait_for(lambda t: not t.outbox)
 
     async def _give_up(self, duty: TrainChunk, error: ShoalError) -> None:
         """Say that a chunk cannot be trained, at once where a repetition would fail alike; else try again first.

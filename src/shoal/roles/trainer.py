@@ -31,6 +31,7 @@ from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Trans
 from shoal.roles.closing import close
 from shoal.roles.documents import get_document
 from shoal.roles.feed import MarketFeed
+from shoal.roles.gate import Gate
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
 from shoal.roles.shiplog import Shipping, shipping_logs
@@ -91,6 +92,7 @@ class Trainer:
         open_engine: a sandboxed engine on a job directory.
         dir: where tasks keep their files.
         shipping: what of its logs goes to the topics of tasks; None for nothing.
+        gate: while it is closed no bid is made, no seat taken, and nothing trained.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Trainer:
         offer: Offer,
         poll_s: float = 0.5,
         shipping: Shipping | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._ledger, self._network, self._transfer = ledger, network, transfer
         self._keys, self._store, self._open_engine = keys, store, open_engine
@@ -118,6 +121,8 @@ class Trainer:
         self._serving: set[TaskId] = set()
         self._unfinished = dict(store.items(UNFINISHED))
         self._sandboxes = trio.CapacityLimiter(SANDBOXES)
+        self._gate = gate or Gate()
+        self._holders: set[SeatHolder] = set()
 
     async def run(self) -> None:
         """Register once, then serve every task worth it, side by side, within the free stake."""
@@ -137,6 +142,21 @@ class Trainer:
                 await trio.sleep(ANNOUNCEMENT_PAUSE_S)
                 with trio.move_on_after(self._poll_s * 2):
                     await heard.wait()
+
+    @property
+    def seats(self) -> int:
+        """How many seats are held now."""
+        return len(self._holders)
+
+    async def leave(self) -> None:
+        """Close the gate and give every seat back, so that nobody waits for this machine; `run` may then be cancelled.
+
+        A restart claims what was earned until then.
+        """
+        self._gate.turn(open=False)
+        async with trio.open_nursery() as nursery:
+            for holder in self._holders:
+                nursery.start_soon(holder.leave)
 
     async def _register(self) -> None:
         state = await self._ledger.account_state(self._ledger.address)
@@ -276,6 +296,9 @@ class Trainer:
             # Its owner could shut others out in the middle of the work, and leave what they delivered out of the log.
             log.warning("task %s: no bid: somebody owns its topic", short(tasklog.place.task))
             return None
+        if not await self._free(tasklog, plan.bid_until):
+            log.info("task %s: no bid: this machine may not work now", short(tasklog.place.task))
+            return None
         engine = await sandbox.enter_async_context(self._engine(tasklog, directory))
         bid = await self._bid(tasklog, engine)
         if bid is not None:
@@ -306,7 +329,12 @@ class Trainer:
             transfer=self._transfer,
             peer_id_of=self._peer_id_of,
         )
-        await SeatHolder(tasklog, ledger=self._ledger, engine=engine, objects=objects).run()
+        holder = SeatHolder(tasklog, ledger=self._ledger, engine=engine, objects=objects, gate=self._gate)
+        self._holders.add(holder)
+        try:
+            await holder.run()
+        finally:
+            self._holders.discard(holder)
 
     @asynccontextmanager
     async def _engine(self, tasklog: TaskLog, directory: Path) -> AsyncIterator[Engine]:
@@ -375,7 +403,15 @@ class Trainer:
         leaf, proof = found
         if leaf.rank and not await self._standby_turn(tasklog, leaf, award.primaries):
             return
+        if not await self._free(tasklog, plan.standby_until if leaf.rank else plan.accept_until):
+            log.info("task %s: not accepted: this machine may not work now", short(task))
+            return
         await self._accept(tasklog, calls.Accept(task, leaf.units, leaf.rank, proof))
+
+    async def _free(self, tasklog: TaskLog, until_s: int) -> bool:
+        """Wait until this machine may work; False when that comes too late."""
+        await tasklog.wait_for(lambda t: self._gate.is_open or t.log.now_ns > until_s * SECOND_NS)
+        return self._gate.is_open
 
     async def _accept(self, tasklog: TaskLog, accept: calls.Accept) -> None:
         """Until the log shows the seat, or it is too late for it: a call without an answer may or may not count."""

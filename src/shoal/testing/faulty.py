@@ -34,6 +34,14 @@ class Lazy(Trainer):
         self.post("void", learning.void(duty))
 
 
+class Leaver(Trainer):
+    """Trains its first chunk, then gives its seat back and trains no more."""
+
+    def train_chunk(self, view: State, duty: TrainChunk) -> None:
+        super().train_chunk(view, duty)
+        self.post("leave", {})
+
+
 class NeverReady(Trainer):
     """Takes a seat and never says that it is ready."""
 

@@ -26,6 +26,7 @@ _KINDS = {
     Fault.SILENT_AGGREGATOR: faulty.SilentAggregator,
     Fault.NO_READY: faulty.NeverReady,
     Fault.LAZY: faulty.Lazy,
+    Fault.LEAVE: faulty.Leaver,
     Fault.EQUIVOCATE: faulty.Equivocator,
     Fault.BAD_CHECKPOINT: faulty.BadAggregator,
     Fault.SPAM: faulty.Spammer,

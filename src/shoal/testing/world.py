@@ -38,6 +38,8 @@ class Fault(StrEnum):
     """Posts garbage for an aggregate."""
     LAZY = "lazy"
     """Says of every chunk that it cannot be trained."""
+    LEAVE = "leave"
+    """Gives its seat back in the midst of the task, and trains and votes no more."""
     DIVERGE = "diverge"
     """The recipe diverges from some round on: no trainer can train any chunk."""
     SPAM = "spam"

@@ -250,3 +250,30 @@ def test_nothing_is_settled_before_its_disputes_have_ended() -> None:
     scene.take(ev.DisputeClosed(task, dispute, 3, scene.trainers[0], Tinybar(5)))
     late = at(scene.state, scene.state.now_ns // SECOND_NS + 100)
     assert duties.payments(late, scene.client) == [calls.Settle(task)]
+
+
+# ---------------------------------------------------------------- a machine that is not free
+
+
+def test_a_chunk_is_handed_over_at_once_to_whoever_can_take_it_and_late_where_nobody_can() -> None:
+    scene = Scene().running()
+    first = scene.state.holder(0)
+    assert first is not None
+    assert duties.hand_over_at(scene.state, first.trainer, 0) == scene.state.turn_ns
+    scene.say(first.trainer, "void", scene.void(0))
+    second = scene.state.holder(0)
+    assert second is not None
+    late = duties.hand_over_at(scene.state, second.trainer, 0)
+    assert scene.state.turn_ns < late < scene.state.turn_ns + ROUND_S * SECOND_NS
+
+
+def test_a_seat_is_left_to_others_only() -> None:
+    scene = Scene().running()
+    assert all(duties.may_leave(scene.state, trainer) for trainer in scene.trainers)
+    assert not duties.may_leave(scene.state, STRANGER) and not duties.may_leave(scene.state, scene.client)
+    for trainer in scene.trainers[1:]:
+        scene.say(trainer, "leave", {})
+        assert not duties.may_leave(scene.state, trainer)
+    assert not duties.may_leave(scene.state, scene.trainers[0]), "it is the last"
+    assert not duties.may_leave(Scene().finished().state, scene.trainers[0])
+    assert duties.may_leave(Scene().assigned().state, scene.trainers[0])

@@ -14,9 +14,9 @@ from shoal.core.codec import digest
 from shoal.core.entries import KINDS, Entry, Place, parse
 from shoal.core.fold import Item
 from shoal.core.ids import Address
-from shoal.core.task import Phase, State
+from shoal.core.task import LEFT, Phase, State
 
-from .scene import Scene
+from .scene import ROUND_S, Scene
 from .test_codec import VALUES
 
 
@@ -200,6 +200,44 @@ def test_a_void_chunk_goes_to_its_backup_and_then_counts_for_nothing_in_this_rou
     assert sum(scene.state.units.values()) == 5 and not any(seat.lost for seat in scene.state.seats)
 
 
+def test_who_leaves_is_not_waited_for_and_has_missed_nothing() -> None:
+    scene = Scene().running()
+    leaver = scene.state.holder(0)
+    assert leaver is not None
+    scene.train(0)
+    assert refused(scene, leaver.trainer, "leave", {"junk": 1})
+    assert refused(scene, scene.client, "leave", {})
+    scene.pass_time(ROUND_S - 1)
+    scene.say(leaver.trainer, "leave", {})
+    assert scene.state.seat_of(leaver.trainer).lost == LEFT  # type: ignore[union-attr]
+    assert refused(scene, leaver.trainer, "leave", {})
+    scene.pass_time(ROUND_S - 1)
+    assert sum(bool(seat.lost) for seat in scene.state.seats) == 1, "the others have the whole time for its chunks"
+    assert all(scene.state.holder(chunk) not in (None, leaver) for chunk in range(6))
+    for _ in range(4):
+        scene.round()
+    (credit,) = [each for each in scene.state.marks[-1].credits if each.trainer == leaver.trainer]
+    assert credit.units == 1 and not credit.no_show
+    assert refused(scene, scene.trainers[0], "leave", {}), "there is nothing left to leave"
+
+
+def test_who_leaves_before_the_start_trains_nothing() -> None:
+    scene = Scene().assigned()
+    scene.say(scene.trainers[1], "leave", {})
+    for trainer in scene.trainers:
+        scene.take(ev.TrainerReady(scene.place.task, trainer))
+    scene.start()
+    assert all(scene.state.holder(chunk).trainer != scene.trainers[1] for chunk in range(6))  # type: ignore[union-attr]
+
+
+def test_a_task_that_everybody_leaves_ends_with_what_it_has() -> None:
+    scene = Scene().running()
+    scene.round()
+    for trainer in scene.trainers:
+        scene.say(trainer, "leave", {})
+    assert scene.state.phase is Phase.FINISHED and scene.state.final is not None and scene.state.final.round == 1
+
+
 def merged(streams: list[list[Entry]], data: st.DataObject) -> Iterator[Entry]:
     """Any order of entries in which each author's own order is kept."""
     streams = [list(stream) for stream in streams if stream]
@@ -323,6 +361,7 @@ def _good_bodies(scene: Scene) -> dict[str, dict[str, Any]]:
         "result": scene.result() if scene.state.phase is Phase.FINISHED else {"round": 1, "object": bytes(32)},
         "open": scene.opening(audit) if audit else {"round": 1, "chunk": 0},
         "verdict": scene.verdict(audit) if audit else {"round": 1, "chunk": 0},
+        "leave": {"nothing": 0},
     }
 
 

@@ -14,7 +14,7 @@ from shoal.core import limits
 from shoal.core.duties import settled_mark
 from shoal.core.entries import Entry
 from shoal.core.ids import Address
-from shoal.core.task import Phase, State
+from shoal.core.task import LEFT, Phase, State
 from shoal.testing import Fault, Trace, learning, simulate
 
 OF_TRAINERS = {
@@ -23,6 +23,7 @@ OF_TRAINERS = {
     Fault.SILENT_AGGREGATOR,
     Fault.NO_READY,
     Fault.LAZY,
+    Fault.LEAVE,
     Fault.EQUIVOCATE,
     Fault.BAD_CHECKPOINT,
     Fault.SPAM,
@@ -217,6 +218,18 @@ def test_a_lazy_trainer_is_not_paid_and_its_chunks_are_trained_by_their_backups(
     assert final.confirmed is not None and final.confirmed.round == 3
     assert final.units.get(lazy, 0) == 0
     assert sum(final.units.values()) == 3 * 6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_leaves_is_paid_for_what_it_delivered_and_loses_no_stake(seed: int) -> None:
+    trace = run(seed, 4, 6, 3, (Fault.LEAVE,))
+    check(trace)
+    (leaver,) = trace.struck
+    final = trace.final
+    assert final.confirmed is not None and final.confirmed.round == 3
+    assert sum(final.units.values()) == 3 * 6, "its backups take over, and nothing lapses"
+    if seat := final.seat_of(leaver):
+        assert seat.lost == LEFT and final.units[leaver] == 1 and final.claims[leaver].penalty == 0
 
 
 def test_more_faults_than_trainers_are_refused() -> None:

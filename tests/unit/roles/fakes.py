@@ -399,6 +399,10 @@ class FakeStorage:
             raise StorageError(f"{key} is refused", code="SHOAL-S03")
         self.objects[key] = path.read_bytes()
 
+    async def delete(self, key: str) -> None:
+        await trio.sleep(0.05)
+        self.objects.pop(key, None)
+
     def presign_get(self, key: str, *, expires_s: int) -> str:
         return self._url("GET", key, expires_s, 0)
 

@@ -27,6 +27,7 @@ from shoal.core.task import Mark, State, inputs_of
 from shoal.ports import Message
 from shoal.roles import bundle as b
 from shoal.roles.client import Client, Secrets
+from shoal.roles.gate import Gate
 from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
 from shoal.roles.shiplog import Shipping
@@ -76,6 +77,7 @@ class Seated:
     engine: FakeEngine
     port: LedgerPort
     peer: FakePeer
+    holder: SeatHolder
 
 
 class World:
@@ -459,18 +461,18 @@ class World:
         )
 
     @asynccontextmanager
-    async def seat(self, index: int, port: LedgerPort | None = None) -> AsyncIterator[Seated]:
+    async def seat(self, index: int, port: LedgerPort | None = None, gate: Gate | None = None) -> AsyncIterator[Seated]:
         """A real seat; it may run on, or have ended, when the test is done with it."""
         name = self.names[index + 1]
         port = port or self.ledger.port(self.trainers[index])
         tasklog, objects = self.tasklog(name, port), self.objects(name)
         engine = FakeEngine(self.dir / name / "job", self.models)
-        holder = SeatHolder(tasklog, ledger=port, engine=engine, objects=objects)  # type: ignore[arg-type]
+        holder = SeatHolder(tasklog, ledger=port, engine=engine, objects=objects, gate=gate)  # type: ignore[arg-type]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tasklog.run)
             await tasklog.wait_for(lambda t: t.log.now_ns > self.created.time_ns)
             nursery.start_soon(holder.run)
-            yield Seated(self.trainers[index], tasklog, objects, engine, port, self.peer(name))
+            yield Seated(self.trainers[index], tasklog, objects, engine, port, self.peer(name), holder)
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager
@@ -482,6 +484,7 @@ class World:
         engines: Engines | None = None,
         port: LedgerPort | None = None,
         shipping: Shipping | None = None,
+        gate: Gate | None = None,
     ) -> AsyncIterator[Trainer]:
         """A real trainer, from its start to its end by `kill -9`."""
         name, engines = self.names[index + 1], engines or Engines()
@@ -499,6 +502,7 @@ class World:
             offer=offer,
             poll_s=0.4,
             shipping=shipping,
+            gate=gate,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trainer.run)
