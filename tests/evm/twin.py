@@ -13,6 +13,8 @@ from shoal.core.events import Event
 from shoal.core.ids import Address, Digest, address_text, keccak256, task_id, word
 from shoal.core.merkle import AuditLeaf, AwardLeaf, CreditLeaf, proof, root
 from shoal.core.money import Tinybar
+from shoal.core.task import Mark
+from shoal.core.verify_money import Books
 from shoal.testing import Market as Model
 from shoal.testing import Reverted
 
@@ -73,6 +75,7 @@ class Twin:
         self._manifest = MANIFEST
         self._others: list[bytes] = []
         self.checks = True
+        self.happened: list[Event] = []
 
     def _person(self, name: str) -> Address:
         return Address(self.chain.account(name))
@@ -110,6 +113,7 @@ class Twin:
         except Reverted as error:
             ours = error.reason
         assert theirs == ours, f"{call}: the contract says {theirs}, the model {ours}"
+        self.happened += [] if isinstance(ours, str) else ours
         return ours
 
     def __call__(self, sender: Address, call: calls.Call, value: int = 0) -> list[Event]:
@@ -138,8 +142,11 @@ class Twin:
         return found
 
     def check(self) -> None:
-        """Both have the same books, and the contract holds what it owes."""
+        """Both have the same books, the contract holds what it owes, and a verifier finds its events in order."""
         self.model.check()
+        if self.task in self.model.tasks:
+            books = self.books(self.happened)
+            assert (books.faults, books.held) == ([], self.model.tasks[self.task].reserved)
         for who in self.everyone:
             ours = self.model.account(who)
             theirs = ABI.account_state(self._view("getAccount", address_text(who)))
@@ -154,6 +161,13 @@ class Twin:
         assert held == owed.total_tinybar + 1, "and the tinybar that it was deployed with"
         assert owed.total_tinybar == self.model.received - self.model.withdrawn
         assert held + sum(self.chain.balance(who) for who in self.everyone) == len(self.everyone) * FUNDS + 1
+
+    def books(self, happened: Sequence[Event]) -> Books:
+        """The task's money as a verifier counts it, from events and the credits of the log."""
+        mark = Mark(self.plan.rounds, digest(b"result"), 41, tuple(self.credits), tuple(self.audits))
+        books = Books(self.task, self.client, self.plan, lambda round, root: mark)
+        books.take(event for event in happened if getattr(event, "task_id", None) == self.task)
+        return books
 
     def _view(self, name: str, *arguments: object) -> bytes:
         done, _ = self.chain.transact(bytes(20), self.market.address, ABI.encode_view(name, *arguments))
