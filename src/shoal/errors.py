@@ -13,7 +13,8 @@
     ├── MarketError       exit 9   nobody to train, budget too small, task ended early
     ├── CryptoError       exit 10  a ciphertext, signature or hash does not match
     ├── EngineError       exit 11  training failed inside the sandbox
-    └── ProcessError      exit 12  a process of the local stack died
+    ├── ProcessError      exit 12  a process of the local stack died
+    └── VerificationError exit 14  what was verified does not hold
 
 Codes are `SHOAL-<LETTER><NN>`; a code that was retired is never used again. `docs/errors.md` has a section per code.
 """
@@ -171,3 +172,8 @@ class EngineError(ShoalError):
 class ProcessError(ShoalError):
     exit_status = 12
     default_code = "SHOAL-P00"
+
+
+class VerificationError(ShoalError):
+    exit_status = 14
+    default_code = "SHOAL-V00"

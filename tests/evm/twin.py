@@ -17,12 +17,14 @@ from shoal.core.task import Mark
 from shoal.core.verify_money import Books
 from shoal.testing import Market as Model
 from shoal.testing import Reverted
+from shoal.testing.standing import standing
 
 from .harness import FUNDS, START_S, UNBONDING_S, VALIDATOR_STAKE, Chain, Market
 
 ABI = MarketAbi()
 KEY = digest(b"key")
 MANIFEST = digest(b"manifest")
+TOPIC = 9
 SEAT_STAKE = 10_000
 PLAN = calls.Plan(
     chunks=6,
@@ -147,6 +149,10 @@ class Twin:
         if self.task in self.model.tasks:
             books = self.books(self.happened)
             assert (books.faults, books.held) == ([], self.model.tasks[self.task].reserved)
+            told = standing(self.model, self.task, topic=TOPIC, manifest_hash=self._manifest)
+            seats = [(who, self._view("getSeat", self.task, address_text(who))) for who in self.trainers]
+            closed = frozenset(who for who, seat in seats if ABI.is_closed(seat))
+            assert replace(ABI.task(self._view("getTask", self.task)), closed=closed) == told
         for who in self.everyone:
             ours = self.model.account(who)
             theirs = ABI.account_state(self._view("getAccount", address_text(who)))
@@ -201,7 +207,7 @@ class Twin:
         return calls.ConfirmCheckpoint(self.task, round, digest(b"%d" % round), 3, 1, 0, root(self.tree()))
 
     def create(self) -> calls.CreateTask:
-        return calls.CreateTask(self._manifest, 9, KEY, KEY, self.plan)
+        return calls.CreateTask(self._manifest, TOPIC, KEY, KEY, self.plan)
 
     def accept(self, i: int) -> calls.Accept:
         found = self.award.proof(self.task, self.trainers[i])

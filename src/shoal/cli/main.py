@@ -192,6 +192,14 @@ def watch(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> N
 
 
 @app.command()
+def verify(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> None:
+    """Check a task from public data alone: log, votes, hashes and every payment; needs no key."""
+    from shoal.cli.tasks import run_verify
+
+    output.run(lambda: run_verify(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
+
+
+@app.command()
 def get(
     task: TaskArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: <task>.safetensors.")] = None,

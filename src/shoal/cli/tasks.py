@@ -1,10 +1,12 @@
-"""`shoal ps`, `watch` and `get`: looking at tasks, and fetching results later."""
+"""`shoal ps`, `watch`, `verify` and `get`: looking at tasks, and fetching results later."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import trio
+from rich.markup import escape
 from rich.table import Table
 
 from shoal.cli import output
@@ -15,14 +17,18 @@ from shoal.client.purchase import check_writable
 from shoal.client.result import fetch_result
 from shoal.client.story import Story
 from shoal.client.tasks import list_tasks, must_find, summary
+from shoal.client.verify import verify_task
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId, short
 from shoal.core.money import format_hbar
+from shoal.core.verdicts import Verdict
 from shoal.errors import UsageError
 from shoal.node import Node, open_node, open_reader, place_of
 from shoal.roles.closing import close
 from shoal.roles.tasklog import TaskLog
 from shoal.settings import Settings
+
+_COLOURS = {Verdict.HOLDS: "green", Verdict.NOTED: "yellow", Verdict.WRONG: "bold red", Verdict.UNKNOWN: "dim"}
 
 
 async def run_ps(settings: Settings, *, everyone: bool, as_json: bool) -> None:
@@ -57,6 +63,28 @@ async def run_watch(settings: Settings, wanted: str, *, as_json: bool) -> None:
             async for told in story.follow():
                 tell(told, as_json=as_json)
             nursery.cancel_scope.cancel()
+
+
+async def run_verify(settings: Settings, wanted: str, *, as_json: bool) -> None:
+    """From public data alone: needs no key and no node.
+
+    Raises:
+        VerificationError: SHOAL-V01, something does not hold; told after the table.
+    """
+    settings.need("contract_id")
+    async with open_reader(settings) as ledger:
+        created, task = await must_find(ledger, wanted)
+        found = await verify_task(ledger, created, place_of(settings, task))
+    if as_json:
+        output.print_json(found.as_dict())
+    else:
+        table = Table("checked", "by", "verdict", "found", box=None)
+        for check in found.checks:
+            table.add_row(check.name, check.by, f"[{_COLOURS[check.verdict]}]{check.verdict}[/]", escape(check.found))
+        output.stdout.print(table)
+        when = datetime.fromtimestamp(found.until_ns / 1e9, UTC).isoformat(timespec="seconds")
+        output.say(f"task {short(task)} as the ledger had it at {when}")
+    found.raise_if_wrong()
 
 
 async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:

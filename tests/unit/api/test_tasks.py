@@ -253,3 +253,16 @@ async def test_ready_means_that_the_ledger_answers(
         answer = await it.http.get("/readyz")
         assert (answer.status_code, answer.json()["checks"]["ledger"]) == (503, False)
         assert (await it.http.get("/healthz")).status_code == 200
+
+
+async def test_a_task_is_verified_for_whoever_asks(clock: MockClock, desk: Desk) -> None:
+    world = desk.world.settled()
+    for index in range(3):
+        world.claim(index)
+    async with api(desk) as it:
+        path = f"/tasks/{world.task.hex()[:10]}/verification"
+        found = await get(it, path)
+        assert found["holds"] and found["task_id"] == world.task.hex() and found["counts"]["wrong"] == 0
+        assert {"payments", "entries", "state"} <= {check["check"] for check in found["checks"]}
+        assert await get(it, path) == found, "kept for some seconds"
+        await get(it, "/tasks/ffff/verification", 404)
