@@ -20,6 +20,7 @@ from shoal.api.token import Token
 from shoal.client.desk import Desk
 from shoal.errors import ConfigError, ProcessError
 from shoal.shell.commands import Shell
+from shoal.track import check as check_trackers
 
 STOP_S = 1.0
 _BACKLOG = 128
@@ -42,8 +43,10 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
     Raises:
         ProcessError: SHOAL-P02, a port is in use.
         ConfigError: SHOAL-C22, C27, the token's file; C26, an address cannot be bound.
+        UsageError: SHOAL-U70, U71, a tracker cannot be had.
     """
     settings = desk.settings
+    check_trackers(settings.trackers)
     token = Token.load(settings.dir)
     with _listening(settings.api_listen) as api, _listening(settings.command_listen) as commands:
         async with Service.open(desk) as service, trio.open_nursery() as nursery:

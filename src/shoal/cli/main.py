@@ -37,6 +37,10 @@ Dir = Annotated[
         "--dir", help="The node's directory: keys, shoal.toml, tasks.", envvar="SHOAL_DIR", show_default="~/.shoal"
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="Also track the run: tensorboard:DIR, mlflow:URI or wandb:PROJECT; repeatable."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task id, a unique beginning of it, or its topic.")]
 
@@ -151,6 +155,7 @@ def train(
         bool, typer.Option("--compare", help="Also train centrally on this machine, for comparison.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the weights go.")] = None,
+    track: Track = None,
     directory: Dir = None,
     as_json: Json = False,
 ) -> None:
@@ -167,7 +172,7 @@ def train(
         order = Order(source, rounds, trainers, chunks, parse_budget(budget), round_timeout)
         await run_train(settings, Wish(order, yes, dry_run, detach, compare, out), aftermath, as_json=as_json)
 
-    settings, aftermath = _settings(directory, as_json), output.Aftermath()
+    settings, aftermath = _settings(directory, as_json, trackers=track), output.Aftermath()
     output.run(run, as_json=as_json, aftermath=aftermath)
 
 
@@ -204,6 +209,7 @@ def get(
     task: TaskArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: <task>.safetensors.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow a task that is not over to its end.")] = True,
+    track: Track = None,
     yes: Yes = False,
     directory: Dir = None,
     as_json: Json = False,
@@ -213,7 +219,8 @@ def get(
 
     output.set_up_logs(verbose=False)
     output.run(
-        lambda: run_get(_settings(directory, as_json), task, out, wait=wait, yes=yes, as_json=as_json), as_json=as_json
+        lambda: run_get(_settings(directory, as_json, trackers=track), task, out, wait=wait, yes=yes, as_json=as_json),
+        as_json=as_json,
     )
 
 
@@ -312,9 +319,9 @@ def version(as_json: Json = False) -> None:
         output.stdout.print(f"shoal {number}")
 
 
-def _settings(directory: Path | None, as_json: bool) -> Settings:
+def _settings(directory: Path | None, as_json: bool, *, trackers: list[str] | None = None) -> Settings:
     try:
-        return Settings.load(flags={"dir": directory})
+        return Settings.load(flags={"dir": directory, "trackers": tuple(trackers) if trackers else None})
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None

@@ -17,6 +17,7 @@ from shoal.client.purchase import check_writable
 from shoal.client.result import fetch_result
 from shoal.client.story import Story
 from shoal.client.tasks import list_tasks, must_find, summary
+from shoal.client.tracking import tracking
 from shoal.client.verify import verify_task
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId, short
@@ -27,6 +28,7 @@ from shoal.node import Node, open_node, open_reader, place_of
 from shoal.roles.closing import close
 from shoal.roles.tasklog import TaskLog
 from shoal.settings import Settings
+from shoal.track import check as check_trackers
 
 _COLOURS = {Verdict.HOLDS: "green", Verdict.NOTED: "yellow", Verdict.WRONG: "bold red", Verdict.UNKNOWN: "dim"}
 
@@ -90,6 +92,7 @@ async def run_verify(settings: Settings, wanted: str, *, as_json: bool) -> None:
 async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:
     """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it."""
     check_writable(out or Path.cwd() / "weights")
+    check_trackers(settings.trackers)
     if wait:
         confirm_on_mainnet(settings, "go on with the task where that is needed, and pay Hedera's fees for it", yes=yes)
     async with open_node(settings, roles=["client"]) as node:
@@ -104,7 +107,8 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bo
                     hint="use the account and key directory that created it",
                 )
             if wait:
-                await _to_its_end(node, tasklog, story, as_json=as_json)
+                async with tracking(node, created, story):
+                    await _to_its_end(node, tasklog, story, as_json=as_json)
             state = tasklog.log
         path = out or Path(f"{short(task)}.safetensors")
         check_writable(path)

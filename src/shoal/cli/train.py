@@ -14,6 +14,7 @@ from shoal.cli.offer import ask, describe, show_quote
 from shoal.client import prepare, session
 from shoal.client.purchase import Order, Purchase, Report, check_writable
 from shoal.client.story import Story
+from shoal.client.tracking import tracking
 from shoal.core.events import TaskCreated
 from shoal.core.ids import short
 from shoal.core.money import format_hbar
@@ -22,6 +23,7 @@ from shoal.node import Node, open_node
 from shoal.ports import LoggedEvent
 from shoal.roles.closing import close
 from shoal.settings import Settings
+from shoal.track import check as check_trackers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ async def run_train(settings: Settings, wish: Wish, aftermath: output.Aftermath,
     aftermath.text = "nothing was spent"
     order = wish.order
     check_writable(wish.out or Path.cwd() / "weights")
+    check_trackers(settings.trackers)
     overrides = {"rounds": order.rounds} if order.rounds else {}
     examined = await trio.to_thread.run_sync(prepare.examine, order.source, overrides)
     describe(examined, as_json)
@@ -62,13 +65,17 @@ async def run_train(settings: Settings, wish: Wish, aftermath: output.Aftermath,
         aftermath.text = f"{format_hbar(offer.escrow)} may be in escrow: `shoal ps` tells, `shoal get TASK` goes on"
         created = await purchase.create(prepared)
         aftermath.text = _held(created)
-        state = await _drive(node, created, wish, as_json=as_json)
-        aftermath.text = f"`shoal get {short(state.place.task)}` goes on"
-        if wish.detach and not state.phase.over:
-            _say_detached(state, as_json=as_json)
-            return
-        out = wish.out or Path(f"{state.place.task.hex()[:12]}.safetensors")
-        _show(await purchase.fetch(state, out, compare=wish.compare), state, as_json=as_json)
+        story = Story()
+        async with tracking(node, created, story) as tracked:
+            state = await _drive(node, created, story, wish, as_json=as_json)
+            aftermath.text = f"`shoal get {short(state.place.task)}` goes on"
+            if wish.detach and not state.phase.over:
+                _say_detached(state, as_json=as_json)
+                return
+            out = wish.out or Path(f"{state.place.task.hex()[:12]}.safetensors")
+            report = await purchase.fetch(state, out, compare=wish.compare)
+            tracked.result(report.as_dict())
+        _show(report, state, as_json=as_json)
 
 
 def _held(created: LoggedEvent) -> str:
@@ -82,10 +89,9 @@ def _progress(what: str, done: int, total: int) -> None:
         output.say(f"{total} {what} encrypted and uploaded")
 
 
-async def _drive(node: Node, created: LoggedEvent, wish: Wish, *, as_json: bool) -> State:
+async def _drive(node: Node, created: LoggedEvent, story: Story, wish: Wish, *, as_json: bool) -> State:
     """The client's part, to the end or until it may go; returns the state then."""
     assert isinstance(created.event, TaskCreated), "just created here"
-    story = Story()
     async with session.following(node, created, created.event.task_id, witness=story) as tasklog:
         client = session.client_of(node, tasklog)
         assert client is not None, "just prepared here"

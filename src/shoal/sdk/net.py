@@ -33,6 +33,7 @@ from shoal.node import open_node
 from shoal.ports import LoggedEvent
 from shoal.sdk.run import RESULT, Finish, Run
 from shoal.settings import Settings
+from shoal.track import check as check_trackers
 
 log = logging.getLogger("shoal")
 
@@ -316,6 +317,7 @@ async def connect(
 
 @asynccontextmanager
 async def _joined(settings: Settings, trainers: int | None) -> AsyncIterator[Net]:
+    check_trackers(settings.trackers)
     with unwrapped():
         async with open_node(settings, roles=["client"]) as node, trio.open_nursery() as nursery:
             yield Net(node, nursery, trainers=trainers)
