@@ -92,6 +92,11 @@ class Settings(BaseModel):
     api_upload_mib: int = Field(512, ge=1, le=4_096, description="largest upload: model and data")
     api_requests_per_minute: int = Field(1_200, ge=1, description="of one client address")
 
+    metrics_listen: str = Field(
+        "",
+        pattern=f"^$|{_HOST_PORT}",
+        description="host:port of a trainer's or bootstrap node's /metrics; a client's is its API's",
+    )
     trackers: tuple[str, ...] = Field(
         (), description="where tasks are told too: tensorboard:DIR, mlflow:URI, wandb:PROJECT"
     )

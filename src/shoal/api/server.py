@@ -14,11 +14,13 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_http
 
+from shoal.api import metrics
 from shoal.api.app import command_app, resource_app
 from shoal.api.service import Service
 from shoal.api.token import Token
 from shoal.client.desk import Desk
 from shoal.errors import ConfigError, ProcessError
+from shoal.ports import LedgerView, Network
 from shoal.shell.commands import Shell
 from shoal.track import check as check_trackers
 
@@ -52,10 +54,44 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
         async with Service.open(desk) as service, trio.open_nursery() as nursery:
             stop, shell = trio.Event(), Shell(desk)
             served = Serving(_url(api), _url(commands), token, service)
+            metrics.begin("client")
+            nursery.start_soon(metrics.watch_fees, desk.ledger)
             nursery.start_soon(_serve, resource_app(service, token, peer_id_of=peer_id_of), api, stop)
             nursery.start_soon(_serve, command_app(service, shell, token), commands, stop)
             try:
                 yield served
+            finally:
+                stop.set()
+            with trio.move_on_after(STOP_S):
+                await trio.sleep(STOP_S / 10)
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def serving_metrics(
+    address: str, role: str, *, network: Network, ledger: LedgerView | None
+) -> AsyncIterator[str]:
+    """Serve `/metrics`, `/healthz` and `/readyz` of a node without an API until the block ends; where.
+
+    Args:
+        address: host:port; empty serves nothing.
+
+    Raises:
+        ProcessError: SHOAL-P02, the port is in use.
+        ConfigError: SHOAL-C26, the address cannot be bound.
+    """
+    if not address:
+        yield ""
+        return
+    with _listening(address, "metrics_listen") as listener:
+        async with trio.open_nursery() as nursery:
+            stop, url = trio.Event(), _url(listener)
+            metrics.begin(role)
+            if ledger is not None:
+                nursery.start_soon(metrics.watch_fees, ledger)
+            nursery.start_soon(_serve, metrics.metrics_app(network, ledger), listener, stop)
+            try:
+                yield url
             finally:
                 stop.set()
             with trio.move_on_after(STOP_S):
@@ -79,7 +115,7 @@ async def _set(stop: trio.Event) -> None:
     await stop.wait()
 
 
-def _listening(address: str) -> socket.socket:
+def _listening(address: str, setting: str = "api_listen or command_listen") -> socket.socket:
     """A bound socket, so that port 0 is known before anything is served."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
@@ -99,7 +135,7 @@ def _listening(address: str) -> socket.socket:
         raise ProcessError(
             f"port {port} of {host} is in use",
             code="SHOAL-P02",
-            hint="stop what uses it, or choose another with api_listen or command_listen (port 0 takes a free one)",
+            hint=f"stop what uses it, or choose another with {setting} (port 0 takes a free one)",
         ) from error
     listener.setblocking(False)
     return listener

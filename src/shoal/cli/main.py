@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -115,6 +115,9 @@ def devnet(
 @node_app.command("run")
 def node_run(
     role: Annotated[str, typer.Option(help="bootstrap, client or trainer; a client serves the HTTP API.")],
+    metrics_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve /metrics here; a client's is its API's.")
+    ] = None,
     directory: Dir = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
     yes: Yes = False,
@@ -124,7 +127,8 @@ def node_run(
     from shoal.cli.node import run_node
 
     output.set_up_logs(verbose=verbose)
-    output.run(lambda: run_node(_settings(directory, as_json), role, yes=yes, as_json=as_json), as_json=as_json)
+    settings = _settings(directory, as_json, metrics_listen=metrics_listen)
+    output.run(lambda: run_node(settings, role, yes=yes, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -319,9 +323,10 @@ def version(as_json: Json = False) -> None:
         output.stdout.print(f"shoal {number}")
 
 
-def _settings(directory: Path | None, as_json: bool, *, trackers: list[str] | None = None) -> Settings:
+def _settings(directory: Path | None, as_json: bool, **flags: Any) -> Settings:
+    """What is not given as a flag is looked up; an option that may be repeated counts when it is there at all."""
     try:
-        return Settings.load(flags={"dir": directory, "trackers": tuple(trackers) if trackers else None})
+        return Settings.load(flags={"dir": directory, **{name: value or None for name, value in flags.items()}})
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from shoal import node as composition
-from shoal.api.server import Serving, serving
+from shoal.api.server import Serving, serving, serving_metrics
 from shoal.cli import output
 from shoal.cli.confirm import confirm_on_mainnet
 from shoal.core.money import format_hbar
@@ -32,14 +32,17 @@ async def run_node(settings: Settings, role: str, *, yes: bool, as_json: bool) -
 
 async def _bootstrap(settings: Settings, as_json: bool) -> None:
     async with composition.open_bootstrap(settings) as network:
-        _announce("bootstrap", network, as_json)
-        await trio.sleep_forever()
+        async with serving_metrics(settings.metrics_listen, "bootstrap", network=network, ledger=None) as url:
+            _announce("bootstrap", network, as_json, **_metrics_at(url))
+            await trio.sleep_forever()
 
 
 async def _trainer(settings: Settings, as_json: bool) -> None:
     async with composition.open_node(settings, roles=["trainer"]) as node:
-        _announce("trainer", node.network, as_json)
-        await composition.trainer(node).run()
+        where = settings.metrics_listen
+        async with serving_metrics(where, "trainer", network=node.network, ledger=node.ledger) as url:
+            _announce("trainer", node.network, as_json, **_metrics_at(url))
+            await composition.trainer(node).run()
 
 
 async def _client(settings: Settings, as_json: bool) -> None:
@@ -48,6 +51,10 @@ async def _client(settings: Settings, as_json: bool) -> None:
             _announce("client", node.network, as_json, **served_at(served))
             show_token(served)
             await trio.sleep_forever()
+
+
+def _metrics_at(url: str) -> dict[str, str]:
+    return {"metrics_url": f"{url}/metrics"} if url else {}
 
 
 def served_at(served: Serving) -> dict[str, str]:
