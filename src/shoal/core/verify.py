@@ -452,7 +452,7 @@ def _cannot(state: State) -> Iterator[Check]:
     """What needs the keys of the task."""
     if len(state.checkpoints) < 2:
         return
-    why = "updates are encrypted; the trainers that voted have recomputed each checkpoint, and auditors look at samples"
+    why = "updates are encrypted; each trainer that voted has computed the checkpoints again"
     yield Check("training", "the updates themselves", Verdict.UNKNOWN, why)
     if state.confirmed is not None:
         why = "the result is encrypted to the client; `shoal get` compares it with what was confirmed"
