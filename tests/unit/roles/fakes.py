@@ -28,7 +28,7 @@ from shoal.core.ids import Address, TaskId
 from shoal.core.money import Tinybar
 from shoal.core.standing import TaskView
 from shoal.errors import CallReverted, CryptoError, LedgerUnreachable, NetworkError, ShoalError, StorageError
-from shoal.ports import AccountState, LoggedEvent, Message, Movement, Outcome, Peer
+from shoal.ports import AccountState, LoggedEvent, Message, Movement, NetworkStatus, Outcome, Peer
 from shoal.seal.identity import identity_text, public_key
 from shoal.testing import Market, Reverted
 from shoal.testing.follower import identity
@@ -242,6 +242,9 @@ class FakePeer:
     def peers(self) -> list[Peer]:
         others = [peer for peer in self._network.peers.values() if peer is not self and peer.online]
         return [Peer(peer.peer_id, (), (), True) for peer in others]
+
+    def status(self) -> NetworkStatus:
+        return NetworkStatus("direct", len(self.peers()), (), (), 0)
 
     async def publish(self, topic: str, data: bytes) -> None:
         await self._network.publish(topic, data)
