@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,10 +18,12 @@ from shoal.api.market import Market, task_of
 from shoal.api.quotes import Quoted, Quotes
 from shoal.client import session
 from shoal.client.desk import Desk
+from shoal.client.pins import fetch_pinned
 from shoal.client.prepare import Prepared
 from shoal.client.purchase import Purchase
 from shoal.client.result import fetch_result, goal_of
 from shoal.client.verify import Verification, verify_task
+from shoal.content import open_source
 from shoal.core import calls, duties
 from shoal.core.events import TaskCreated
 from shoal.core.ids import TaskId, short, task_id
@@ -274,7 +277,8 @@ class Service:
                 if kept == goal.checkpoint:
                     return Result(path, goal.checkpoint.hex())
             own = session.own_way(desk, state)
-            sha256 = await fetch_result(state, keys=desk.keys, transfer=desk.transfer, out=path, own=own)
+            pinned = partial(fetch_pinned, partial(open_source, desk.settings))
+            sha256 = await fetch_result(state, keys=desk.keys, transfer=desk.transfer, out=path, own=own, pinned=pinned)
             desk.store.put("api-results", task.hex(), bytes.fromhex(sha256))
             return Result(path, sha256)
 

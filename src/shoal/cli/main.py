@@ -152,8 +152,17 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, and show every cost; send nothing, need no key.")
     ] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Return once training has started; `shoal get` fetches.")
+    follow: Annotated[
+        bool,
+        typer.Option("--follow/--no-follow", help="Stay until the weights are here, or only until it has started."),
+    ] = True,
+    detach: Annotated[bool, typer.Option("--detach", help="The same as --no-follow.")] = False,
+    pin_graph: Annotated[
+        bool, typer.Option("--pin-graph", help="Pin the model's graph to IPFS; its CID is in the manifest.")
+    ] = False,
+    pin_manifest: Annotated[bool, typer.Option("--pin-manifest", help="Pin the manifest to IPFS.")] = False,
+    pin_result: Annotated[
+        bool, typer.Option("--pin-result", help="Pin the result, encrypted to you, to IPFS.")
     ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Also train centrally on this machine, for comparison.")
@@ -174,8 +183,11 @@ def train(
     async def run() -> None:
         source = Source(model, data, recipe, label)
         order = Order(source, rounds, trainers, chunks, parse_budget(budget), round_timeout)
-        await run_train(settings, Wish(order, yes, dry_run, detach, compare, out), aftermath, as_json=as_json)
+        wish = Wish(order, yes, dry_run, detach or not follow, compare, out, pin)
+        await run_train(settings, wish, aftermath, as_json=as_json)
 
+    pins = {"graph": pin_graph, "manifest": pin_manifest, "result": pin_result}
+    pin = frozenset(what for what, wanted in pins.items() if wanted)
     settings, aftermath = _settings(directory, as_json, trackers=track), output.Aftermath()
     output.run(run, as_json=as_json, aftermath=aftermath)
 
@@ -213,6 +225,9 @@ def get(
     task: TaskArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: <task>.safetensors.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow a task that is not over to its end.")] = True,
+    pin_result: Annotated[
+        bool, typer.Option("--pin-result", help="Pin the result, encrypted to you, to IPFS.")
+    ] = False,
     track: Track = None,
     yes: Yes = False,
     directory: Dir = None,
@@ -223,7 +238,15 @@ def get(
 
     output.set_up_logs(verbose=False)
     output.run(
-        lambda: run_get(_settings(directory, as_json, trackers=track), task, out, wait=wait, yes=yes, as_json=as_json),
+        lambda: run_get(
+            _settings(directory, as_json, trackers=track),
+            task,
+            out,
+            wait=wait,
+            pin=pin_result,
+            yes=yes,
+            as_json=as_json,
+        ),
         as_json=as_json,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -12,19 +14,24 @@ from rich.table import Table
 from shoal.cli import output
 from shoal.cli.confirm import confirm_on_mainnet
 from shoal.cli.follow import tell, telling
+from shoal.cli.train import pin_result
 from shoal.client import session
+from shoal.client.pins import Pinner, beside, fetch_pinned
 from shoal.client.purchase import check_writable
 from shoal.client.result import fetch_result
 from shoal.client.story import Story
 from shoal.client.tasks import list_tasks, must_find, summary
 from shoal.client.tracking import tracking
 from shoal.client.verify import verify_task
+from shoal.content import open_source, open_store
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId, short
 from shoal.core.money import format_hbar
+from shoal.core.task import State
 from shoal.core.verdicts import Verdict
 from shoal.errors import UsageError
 from shoal.node import Node, open_node, open_reader, place_of
+from shoal.ports import LoggedEvent
 from shoal.roles.closing import close
 from shoal.roles.tasklog import TaskLog
 from shoal.settings import Settings
@@ -89,10 +96,18 @@ async def run_verify(settings: Settings, wanted: str, *, as_json: bool) -> None:
     found.raise_if_wrong()
 
 
-async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:
-    """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it."""
+async def run_get(
+    settings: Settings, wanted: str, out: Path | None, *, wait: bool, pin: bool, yes: bool, as_json: bool
+) -> None:
+    """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it.
+
+    Args:
+        pin: also pin the encrypted result; what `shoal train` was asked to pin is pinned in any case.
+    """
     check_writable(out or Path.cwd() / "weights")
     check_trackers(settings.trackers)
+    if pin:
+        open_store(settings)  # is there a service?
     if wait:
         confirm_on_mainnet(settings, "go on with the task where that is needed, and pay Hedera's fees for it", yes=yes)
     async with open_node(settings, roles=["client"]) as node:
@@ -112,8 +127,7 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bo
             state = tasklog.log
         path = out or Path(f"{short(task)}.safetensors")
         check_writable(path)
-        own = session.own_way(node, state)
-        sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=path, own=own)
+        sha256 = await _fetch(node, created, state, path, pin=pin)
     if as_json:
         output.print_json(
             {"task_id": task.hex(), "weights": str(path.resolve()), "sha256": sha256, "phase": str(state.phase)}
@@ -123,14 +137,38 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bo
         output.stdout.print(str(path), soft_wrap=True)
 
 
+async def _fetch(node: Node, created: LoggedEvent, state: State, path: Path, *, pin: bool) -> str:
+    """From its slot, else from IPFS; and to IPFS, where that is wanted and was not done yet."""
+    pinner = Pinner(node, partial(open_store, node.settings))
+    home = session.home_of(node.settings, state.place.task)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    wanted = "result" not in state.pins and (pin or "result" in pinner.wishes(state))
+    with tempfile.TemporaryDirectory(dir=home) as scratch:
+        keep = Path(scratch) / "object"
+        sha256 = await fetch_result(
+            state,
+            keys=node.keys,
+            transfer=node.transfer,
+            out=path,
+            own=session.own_way(node, state),
+            pinned=partial(fetch_pinned, partial(open_source, node.settings)),
+            keep=keep if wanted else None,
+        )
+        if wanted:
+            await pin_result(node, created, pinner, keep)
+    return sha256
+
+
 async def _to_its_end(node: Node, tasklog: TaskLog, story: Story, *, as_json: bool) -> None:
     """Do what is the client's part, as it was interrupted or left; only the result's own key is needed beyond that."""
     if tasklog.log.phase.over:
         await close(tasklog, node.ledger)
         return
     client = session.client_of(node, tasklog)
+    pinner = Pinner(node, partial(open_store, node.settings))
 
     async def finish() -> None:
         await close(tasklog, node.ledger)
 
-    await telling(story, finish if client is None else client.run, as_json=as_json)
+    work = finish if client is None else client.run
+    await telling(story, partial(beside, work, partial(pinner.manifest_and_graph, tasklog)), as_json=as_json)

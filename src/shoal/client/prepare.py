@@ -85,12 +85,14 @@ async def prepare(
     contract: str,
     rules: Rules,
     progress: Callable[[str, int, int], None],
+    graph_cid: str = "",
 ) -> Prepared:
     """Cut the data into chunks, encrypt each with a key of its own, upload, and write the manifest.
 
     Args:
         directory: keeps the secrets and the test split; readable by the owner only.
         progress: called with (what, done, total).
+        graph_cid: where the graph document is pinned, if it is.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     prefix = f"tasks/{secrets.token_hex(16)}"
@@ -130,6 +132,7 @@ async def prepare(
             "shape": [int(n) for n in examined.split.train.x.shape[1:]],
             "classes": len(examined.classes or ()),
             "metric": examined.recipe.metric,
+            **({"graph_cid": graph_cid} if graph_cid else {}),
         },
     )
     try:

@@ -13,7 +13,7 @@ from shoal.core import limits
 from shoal.core.codec import CodecError, decode, digest, encode
 from shoal.core.ids import Address, Digest, TaskId
 
-KINDS = ("manifest", "award", "assign", "envelope", "update", "void", "checkpoint", "result")
+KINDS = ("manifest", "award", "assign", "envelope", "update", "void", "checkpoint", "result", "pin")
 _ENTRY = "shoal/entry/1"
 _BID = "shoal/bid-commitment/1"
 

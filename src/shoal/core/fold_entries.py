@@ -257,6 +257,17 @@ def _result(state: State, author: Address, body: Mapping[str, Any]) -> State:
     return replace(state, result=note, notes={**state.notes, note.object: note}, turn_ns=state.now_ns)
 
 
+def _pin(state: State, author: Address, body: Mapping[str, Any]) -> State:
+    """Only noted: nothing in a task depends on IPFS, and whoever fetches compares with the hashes on chain."""
+    what, cid = _text(body["what"]), _text(body["cid"])
+    if author != state.client or what not in PINNED or what in state.pins:
+        return state
+    if not 0 < len(cid) <= limits.CID_CHARACTERS or not cid.isascii() or not cid.isalnum():
+        return state
+    return replace(state, pins={**state.pins, what: cid})
+
+
+PINNED = ("graph", "manifest", "result")
 _EARLY_KINDS = ("update", "void", "checkpoint", "result")
 _RULES: dict[str, Callable[[State, Address, Mapping[str, Any]], State]] = {
     "manifest": _manifest,
@@ -267,6 +278,7 @@ _RULES: dict[str, Callable[[State, Address, Mapping[str, Any]], State]] = {
     "void": _void,
     "checkpoint": _checkpoint,
     "result": _result,
+    "pin": _pin,
 }
 
 

@@ -107,6 +107,7 @@ def verify(evidence: Evidence) -> list[Check]:
         *_draws(evidence, state),
         *_disputes(evidence, books),
         *_payments(state, books),
+        *_pins(state),
         _conservation(evidence, books),
         _contract(evidence, state, books),
         *_cannot(state),
@@ -390,6 +391,13 @@ def _payments(state: State, books: verify_money.Books) -> Iterator[Check]:
         found = f"{closed} seats: {sums}; {format_hbar(books.stakes_returned)} of stake came back"
         found += f"; {open_} not claimed yet" if open_ > 0 else ""
         yield judged("payments", "the plan and the credits of the log", faults, found)
+
+
+def _pins(state: State) -> Iterator[Check]:
+    if state.pins:
+        told = ", ".join(f"{what} {cid}" for what, cid in sorted(state.pins.items()))
+        why = f"{told}; `shoal ipfs get` compares the bytes with the CID"
+        yield Check("pins", "the content on IPFS", Verdict.UNKNOWN, why)
 
 
 def _conservation(evidence: Evidence, books: verify_money.Books) -> Check:

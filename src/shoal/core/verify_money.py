@@ -344,7 +344,8 @@ class Books:
 def proposal(task: TaskId, result: Result) -> bytes:
     """keccak256(abi.encode(all arguments)): what the contract counts votes for a result by."""
     counts = (result.log_position, result.round, result.units, result.aggregates, result.audits)
-    return keccak256(b"".join(map(word, (task, result.result, *counts, result.credits_root))))
+    fields: tuple[int | bytes, ...] = (task, result.result, *counts, result.credits_root)
+    return keccak256(b"".join(map(word, fields)))
 
 
 def result_of(event: ev.ResultPublished | ev.ResultConfirmed) -> Result:

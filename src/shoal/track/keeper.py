@@ -86,7 +86,7 @@ class Keeper:
 
     async def end(self, *, over: bool) -> None:
         """Tell what is left, and close; within `LAST_S`, also where the command is being cancelled."""
-        with trio.move_on_after(LAST_S, shield=True):
+        with trio.CancelScope(deadline=trio.current_time() + LAST_S, shield=True):
             async with trio.open_nursery() as nursery:
                 for name in self.names:
                     nursery.start_soon(self._last, name, over)
@@ -100,7 +100,8 @@ class Keeper:
         """In a thread; None, and the tracker is left out from then on, where it fails or hangs."""
         try:
             with trio.fail_after(CALL_S):
-                return await trio.to_thread.run_sync(what, abandon_on_cancel=True, limiter=self._limiters[name])
+                limiter = self._limiters[name]
+                return await trio.to_thread.run_sync(what, abandon_on_cancel=True, limiter=limiter)  # type: ignore[call-arg]
         except (Exception, SystemExit) as error:  # anything: these are other people's libraries and services
             why = "it did not answer in time" if isinstance(error, trio.TooSlowError) else f"{error}"
             log.warning("tracker %s is left out from now on: %s: %s", name, type(error).__name__, why[:300])

@@ -46,7 +46,7 @@ class _Item:
 def _item(entry: Mapping[str, Any]) -> _Item:
     inputs = tuple(entry.get("inputs", ()))
     outputs = tuple(_type(part) for part in entry.get("outputs", ()))
-    first = next(iter(entry.get("outputs", ())), {})
+    first: Mapping[str, Any] = next(iter(entry.get("outputs", ())), {})
     return _Item(
         entry["name"], inputs, tuple(_type(part) for part in inputs), outputs, tuple(first.get("components", ()))
     )
