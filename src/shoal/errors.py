@@ -14,7 +14,8 @@
     ├── CryptoError       exit 10  a ciphertext, signature or hash does not match
     ├── EngineError       exit 11  training failed inside the sandbox
     ├── ProcessError      exit 12  a process of the local stack died
-    └── MachineError      exit 13  this machine, or what its owner said of it, stands in the way
+    ├── MachineError      exit 13  this machine, or what its owner said of it, stands in the way
+    └── VerificationError exit 14  what was verified does not hold
 
 Codes are `SHOAL-<LETTER><NN>`; a code that was retired is never used again. `docs/errors.md` has a section per code.
 """
@@ -178,3 +179,8 @@ class MachineError(ShoalError):
     exit_status = 13
     default_code = "SHOAL-G00"
     default_money = _BEFORE
+
+
+class VerificationError(ShoalError):
+    exit_status = 14
+    default_code = "SHOAL-V00"

@@ -14,6 +14,7 @@ from shoal.core.fees import Rate
 from shoal.core.ids import Address, TaskId
 from shoal.core.limits import IPFS_PINS
 from shoal.core.money import ZERO, Tinybar
+from shoal.core.standing import TaskView
 
 # ---------------------------------------------------------------- ledger
 
@@ -123,6 +124,10 @@ class LedgerView(Protocol):
         ...
 
     async def account_state(self, address: Address) -> AccountState: ...
+
+    async def task(self, task: TaskId, trainers: Sequence[Address] = ()) -> TaskView:
+        """What the contract itself says of a task now; of the seats of these trainers, whether they are closed."""
+        ...
 
     async def balance(self, account: str | None = None) -> Tinybar:
         """What an account holds, contracts included; this account if none is named."""

@@ -38,7 +38,7 @@ _KNOWN_NAMES = {
 _BORROWED = frozenset({"IP", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "JWT_TOKEN", "API_KEY", "API_SECRET"})
 """Of these, the names that other programs use too: they count only where no shoal.toml says otherwise."""
 VARIABLES = frozenset(_KNOWN_NAMES.values())
-LISTS = frozenset({"listen", "bootstrap", "ipfs_gateways", "api_origins", "api_hosts"})
+LISTS = frozenset({"listen", "bootstrap", "ipfs_gateways", "api_origins", "api_hosts", "trackers"})
 """Settings that a variable gives with commas."""
 _OTHER_WAYS = {
     "operator_key": "or say where it lies with operator_key_file or operator_keyring",
@@ -97,6 +97,15 @@ class Settings(BaseModel):
     api_hosts: tuple[str, ...] = Field((), description="names besides the loopback ones by which the API is called")
     api_upload_mib: int = Field(512, ge=1, le=4_096, description="largest upload: model and data")
     api_requests_per_minute: int = Field(1_200, ge=1, description="of one client address")
+
+    metrics_listen: str = Field(
+        "",
+        pattern=f"^$|{_HOST_PORT}",
+        description="host:port of a trainer's or bootstrap node's /metrics; a client's is its API's",
+    )
+    trackers: tuple[str, ...] = Field(
+        (), description="where tasks are told too: tensorboard:DIR, mlflow:URI, wandb:PROJECT"
+    )
 
     s3_endpoint: str = Field("", description="URL of an S3 store, such as Akave O3; clients only")
     s3_region: str = "akave-network"

@@ -59,16 +59,22 @@ class Case:
 
 
 BAD = [
-    Case("data-dependent", "SHOAL-M01", 4, r"model\.py|export", HEAD + NET.format(forward="x if x.sum() > 0 else -x")),
+    Case(
+        "data-dependent",
+        "SHOAL-M01",
+        4,
+        r"model\.py, line \d+: .*whole message is in /",
+        HEAD + NET.format(forward="x if x.sum() > 0 else -x"),
+    ),
     Case("other-gradients", "SHOAL-M02", 4, "gradient", LYING),
     Case("foreign-operator", "SHOAL-M03", 4, r"aten\.", HEAD + NET.format(forward="torch.special.i0(self.layer(x))")),
     Case("nan-loss", "SHOAL-M04", 4, "nan", HEAD + NET.format(forward="self.layer(x) / 0 * 0")),
     Case("no-class", "SHOAL-M08", 4, "Net", "x = 1\n"),
     Case(
         "wrong-shape",
-        "SHOAL-M01",
+        "SHOAL-M07",
         4,
-        "does not (export|train)",
+        r"layer 'layer' \(Linear\) expects 2 numbers.*\[rows, 1\]",
         HEAD + NET.format(forward="self.layer(x[:, :1])"),
     ),
     Case("empty", "SHOAL-D", 5, r"data\.csv", table=""),

@@ -13,14 +13,18 @@ from shoal.core.events import Event
 from shoal.core.ids import Address, Digest, address_text, keccak256, task_id, word
 from shoal.core.merkle import AuditLeaf, AwardLeaf, CreditLeaf, proof, root
 from shoal.core.money import Tinybar
+from shoal.core.task import Mark
+from shoal.core.verify_money import Books
 from shoal.testing import Market as Model
 from shoal.testing import Reverted
+from shoal.testing.standing import standing
 
 from .harness import FUNDS, START_S, UNBONDING_S, VALIDATOR_STAKE, Chain, Market
 
 ABI = MarketAbi()
 KEY = digest(b"key")
 MANIFEST = digest(b"manifest")
+TOPIC = 9
 SEAT_STAKE = 10_000
 PLAN = calls.Plan(
     chunks=6,
@@ -73,6 +77,7 @@ class Twin:
         self._manifest = MANIFEST
         self._others: list[bytes] = []
         self.checks = True
+        self.happened: list[Event] = []
 
     def _person(self, name: str) -> Address:
         return Address(self.chain.account(name))
@@ -110,6 +115,7 @@ class Twin:
         except Reverted as error:
             ours = error.reason
         assert theirs == ours, f"{call}: the contract says {theirs}, the model {ours}"
+        self.happened += [] if isinstance(ours, str) else ours
         return ours
 
     def __call__(self, sender: Address, call: calls.Call, value: int = 0) -> list[Event]:
@@ -138,8 +144,15 @@ class Twin:
         return found
 
     def check(self) -> None:
-        """Both have the same books, and the contract holds what it owes."""
+        """Both have the same books, the contract holds what it owes, and a verifier finds its events in order."""
         self.model.check()
+        if self.task in self.model.tasks:
+            books = self.books(self.happened)
+            assert (books.faults, books.held) == ([], self.model.tasks[self.task].reserved)
+            told = standing(self.model, self.task, topic=TOPIC, manifest_hash=self._manifest)
+            seats = [(who, self._view("getSeat", self.task, address_text(who))) for who in self.trainers]
+            closed = frozenset(who for who, seat in seats if ABI.is_closed(seat))
+            assert replace(ABI.task(self._view("getTask", self.task)), closed=closed) == told
         for who in self.everyone:
             ours = self.model.account(who)
             theirs = ABI.account_state(self._view("getAccount", address_text(who)))
@@ -154,6 +167,13 @@ class Twin:
         assert held == owed.total_tinybar + 1, "and the tinybar that it was deployed with"
         assert owed.total_tinybar == self.model.received - self.model.withdrawn
         assert held + sum(self.chain.balance(who) for who in self.everyone) == len(self.everyone) * FUNDS + 1
+
+    def books(self, happened: Sequence[Event]) -> Books:
+        """The task's money as a verifier counts it, from events and the credits of the log."""
+        mark = Mark(self.plan.rounds, digest(b"result"), 41, tuple(self.credits), tuple(self.audits))
+        books = Books(self.task, self.client, self.plan, lambda round, root: mark)
+        books.take(event for event in happened if getattr(event, "task_id", None) == self.task)
+        return books
 
     def _view(self, name: str, *arguments: object) -> bytes:
         done, _ = self.chain.transact(bytes(20), self.market.address, ABI.encode_view(name, *arguments))
@@ -187,7 +207,7 @@ class Twin:
         return calls.ConfirmCheckpoint(self.task, round, digest(b"%d" % round), 3, 1, 0, root(self.tree()))
 
     def create(self) -> calls.CreateTask:
-        return calls.CreateTask(self._manifest, 9, KEY, KEY, self.plan)
+        return calls.CreateTask(self._manifest, TOPIC, KEY, KEY, self.plan)
 
     def accept(self, i: int) -> calls.Accept:
         found = self.award.proof(self.task, self.trainers[i])

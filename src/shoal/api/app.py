@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
-from shoal.api import problems, routes_earn, routes_network, routes_tasks
+from shoal.api import metrics, problems, routes_earn, routes_network, routes_tasks
 from shoal.api.guard import Buckets, Guard, Rules, SecurityHeaders
 from shoal.api.idempotency import Idempotency
 from shoal.api.routes_tasks import TOKEN, IdempotencyKey
@@ -31,7 +31,7 @@ _EXPOSED = ("ETag", "Idempotent-Replayed", "Location", "Repr-Digest", "Retry-Aft
 
 
 def resource_app(service: Service, token: Token, *, peer_id_of: Callable[[bytes], str]) -> FastAPI:
-    """`/api/v1`, `/healthz` and `/readyz`.
+    """`/api/v1`, `/healthz`, `/readyz` and `/metrics`.
 
     Args:
         peer_id_of: the peer id that belongs to a signing key.
@@ -41,6 +41,7 @@ def resource_app(service: Service, token: Token, *, peer_id_of: Callable[[bytes]
     app.include_router(routes_tasks.router(service))
     app.include_router(routes_network.router(service, peer_id_of))
     app.include_router(routes_network.health(service))
+    app.include_router(metrics.router(service.desk.network))
     _wrap(app, settings, service.desk.store, _rules(settings, token))
     return app
 

@@ -14,6 +14,7 @@ from shoal.client import session
 from shoal.client.desk import Desk
 from shoal.client.openings import Openings
 from shoal.client.story import Story, Told
+from shoal.client.tracking import tracking
 from shoal.core.ids import TaskId, short
 from shoal.core.task import State
 from shoal.errors import ShoalError, UsageError, first_error
@@ -174,7 +175,8 @@ class Following:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(followed.tasklog.run)
             if followed.driven:
-                await self._client(followed)
+                async with tracking(self._desk, followed.created, followed.story):
+                    await self._client(followed)
             else:
                 async for _ in followed.story.follow():
                     pass

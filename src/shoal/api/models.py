@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -152,6 +152,23 @@ class MetricsRecord(BaseModel):
     task_id: str
     metric: str
     checkpoints: list[CheckpointRecord]
+
+
+class CheckRecord(BaseModel):
+    check: str
+    by: str = Field(description="what it was compared with")
+    verdict: Literal["ok", "noted", "wrong", "unknown"]
+    found: str
+
+
+class VerificationRecord(BaseModel):
+    """A task checked from public data alone, as anyone can do without this node."""
+
+    task_id: str
+    verified_until: float
+    holds: bool = Field(description="whether nothing is wrong; something may be unknown")
+    counts: dict[str, int] = Field(description="checks by verdict")
+    checks: list[CheckRecord]
 
 
 class CancelRecord(BaseModel):

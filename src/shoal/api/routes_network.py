@@ -6,21 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Annotated
 
-import trio
 from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse
 
 from shoal.api import models as m
 from shoal.api import pages, views
+from shoal.api.metrics import answers
 from shoal.api.problems import documented
 from shoal.api.routes_tasks import Cursor, Limit
 from shoal.api.service import Service
 from shoal.core.events import Registered
-from shoal.errors import ShoalError
 from shoal.ports import Peer
-
-READY_S = 5.0
-"""How long a ledger may take to answer before the node says that it is not ready."""
 
 Account = Annotated[str | None, Query(pattern=r"^0\.0\.[0-9]{1,18}$", description="only this account's")]
 
@@ -96,14 +92,7 @@ def health(service: Service) -> APIRouter:
     @routes.get("/readyz", tags=["health"], responses={503: {"model": m.Readiness}})
     async def get_readiness() -> JSONResponse:
         """The ledger answers, and the tasks of before are driven again."""
-        ledger = False
-        with trio.move_on_after(READY_S):
-            try:
-                await service.desk.ledger.watermark()
-                ledger = True
-            except ShoalError:
-                pass
-        checks = {"ledger": ledger, "tasks": service.resumed.is_set()}
+        checks = {"ledger": await answers(service.desk.ledger), "tasks": service.resumed.is_set()}
         ready = all(checks.values())
         body = m.Readiness(status="ok" if ready else "not ready", checks=checks)
         return JSONResponse(body.model_dump(), 200 if ready else 503)

@@ -147,6 +147,11 @@ def _add_task(routes: APIRouter, service: Service) -> None:
             checkpoints=views.checkpoints(state, name_in(state)),
         )
 
+    @routes.get("/tasks/{task}/verification", responses=documented(404, 422, 429, 502, 503), tags=["tasks"])
+    async def get_verification(wanted: Wanted) -> m.VerificationRecord:
+        """The task checked from public data alone: log, votes, hashes and every payment. Kept for some seconds."""
+        return views.verification(await service.verification(wanted))
+
     @routes.get("/tasks/{task}/log", responses=documented(404, 422), tags=["tasks"])
     async def get_log(wanted: Wanted, cursor: Cursor = None, limit: Limit = pages.LIMIT) -> m.LogPage:
         """The messages of the task's topic, decoded; anyone may write there, so look at `signed`."""

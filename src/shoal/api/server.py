@@ -16,15 +16,18 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_http
 
+from shoal.api import metrics
 from shoal.api.app import command_app, resource_app, trainer_app
 from shoal.api.service import Service
 from shoal.api.token import Token
 from shoal.client.desk import Desk
 from shoal.errors import ConfigError, ProcessError
+from shoal.ports import LedgerView, Network
 from shoal.seal.files import whole_file
 from shoal.settings import SERVING
 from shoal.shell.commands import Shell
 from shoal.shell.station import Station
+from shoal.track import check as check_trackers
 
 STOP_S = 1.0
 _BACKLOG = 128
@@ -47,14 +50,18 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
     Raises:
         ProcessError: SHOAL-P02, a port is in use.
         ConfigError: SHOAL-C22, C27, the token's file; C26, an address cannot be bound.
+        UsageError: SHOAL-U70, U71, a tracker cannot be had.
     """
     settings = desk.settings
+    check_trackers(settings.trackers)
     token = Token.load(settings.dir)
     with _listening(settings.api_listen) as api, _listening(settings.command_listen) as commands:
         async with Service.open(desk) as service, station_of(service) as station:
             served = Serving(_url(api), _url(commands), token, service)
+            metrics.begin("client")
             resources = resource_app(service, token, peer_id_of=peer_id_of)
-            async with _serving([(resources, api), (command_app(Shell(station), token), commands)]):
+            apps = [(resources, api), (command_app(Shell(station), token), commands)]
+            async with _serving(apps, desk.ledger):
                 _note(settings.dir, url=served.url, command_url=served.command_url)
                 yield served
 
@@ -92,9 +99,16 @@ def _note(directory: Path, **urls: str) -> None:
 
 
 @asynccontextmanager
-async def _serving(apps: Sequence[tuple[Any, socket.socket]]) -> AsyncIterator[None]:
+async def _serving(apps: Sequence[tuple[Any, socket.socket]], watched: LedgerView | None = None) -> AsyncIterator[None]:
+    """Serve until the block ends.
+
+    Args:
+        watched: the ledger whose fees are counted meanwhile.
+    """
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
+        if watched is not None:
+            nursery.start_soon(metrics.watch_fees, watched)
         for app, listener in apps:
             nursery.start_soon(_serve, app, listener, stop)
         try:
@@ -121,16 +135,32 @@ async def serving_trainer(desk: Desk) -> AsyncIterator[tuple[str, Token]]:
     except ProcessError:
         listener = _listening(f"{address.rpartition(':')[0]}:0")
     with listener:
-        async with trio.open_nursery() as nursery:
-            stop, url = trio.Event(), _url(listener)
-            nursery.start_soon(_serve, trainer_app(desk, token), listener, stop)
-            try:
-                yield url, token
-            finally:
-                stop.set()
-            with trio.move_on_after(STOP_S):
-                await trio.sleep(STOP_S / 10)
-            nursery.cancel_scope.cancel()
+        url = _url(listener)
+        async with _serving([(trainer_app(desk, token), listener)]):
+            yield url, token
+
+
+@asynccontextmanager
+async def serving_metrics(
+    address: str, role: str, *, network: Network, ledger: LedgerView | None
+) -> AsyncIterator[str]:
+    """Serve `/metrics`, `/healthz` and `/readyz` of a node without an API until the block ends; where.
+
+    Args:
+        address: host:port; empty serves nothing.
+
+    Raises:
+        ProcessError: SHOAL-P02, the port is in use.
+        ConfigError: SHOAL-C26, the address cannot be bound.
+    """
+    if not address:
+        yield ""
+        return
+    with _listening(address, "metrics_listen") as listener:
+        metrics.begin(role)
+        url = _url(listener)
+        async with _serving([(metrics.metrics_app(network, ledger), listener)], ledger):
+            yield url
 
 
 async def _serve(app: Any, listener: socket.socket, stop: trio.Event) -> None:
@@ -149,7 +179,7 @@ async def _set(stop: trio.Event) -> None:
     await stop.wait()
 
 
-def _listening(address: str) -> socket.socket:
+def _listening(address: str, setting: str = "api_listen or command_listen") -> socket.socket:
     """A bound socket, so that port 0 is known before anything is served."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
@@ -169,7 +199,7 @@ def _listening(address: str) -> socket.socket:
         raise ProcessError(
             f"port {port} of {host} is in use",
             code="SHOAL-P02",
-            hint="stop what uses it, or choose another with api_listen or command_listen (port 0 takes a free one)",
+            hint=f"stop what uses it, or choose another with {setting} (port 0 takes a free one)",
         ) from error
     listener.setblocking(False)
     return listener

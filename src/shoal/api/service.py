@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,9 +19,12 @@ from shoal.api.quotes import Quoted, Quotes
 from shoal.client import session
 from shoal.client.cancel import check_cancellable, too_late
 from shoal.client.desk import Desk
+from shoal.client.pins import fetch_pinned
 from shoal.client.prepare import Prepared
 from shoal.client.purchase import Purchase
 from shoal.client.result import fetch_result, goal_of
+from shoal.client.verify import Verification, verify_task
+from shoal.content import open_source
 from shoal.core import calls, duties
 from shoal.core.events import TaskCreated
 from shoal.core.ids import TaskId, short, task_id
@@ -36,6 +40,8 @@ log = logging.getLogger("shoal.api")
 
 RESULT = "result.safetensors"
 RESUME_PAUSE_S = 5.0
+VERIFIED, VERIFIED_S = 64, 15.0
+"""Verifications kept in memory, and how long each is told again before it is made anew."""
 
 
 @dataclass
@@ -73,6 +79,8 @@ class Service:
         self._nursery = nursery
         self._jobs: dict[str, _Job] = {}
         self._fetching: dict[TaskId, trio.Lock] = {}
+        self._verifying = trio.Lock()
+        self._verified: dict[TaskId, tuple[float, Verification]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -94,6 +102,22 @@ class Service:
         """
         created, task = await self.market.find(wanted)
         return await self.following.get(created, task)
+
+    async def verification(self, wanted: str) -> Verification:
+        """What anyone finds who verifies a task. It reads all of its log, so one at a time, and not again at once.
+
+        Raises:
+            MarketError: SHOAL-T08, there is no such task.
+        """
+        created, task = await self.market.find(wanted)
+        async with self._verifying:
+            kept = self._verified.get(task)
+            if kept is None or trio.current_time() - kept[0] > VERIFIED_S:
+                found = await verify_task(self.desk.ledger, created, self.desk.place(task))
+                kept = self._verified[task] = (trio.current_time(), found)
+                while len(self._verified) > VERIFIED:
+                    del self._verified[next(iter(self._verified))]
+            return kept[1]
 
     async def state_of(self, created: LoggedEvent, task: TaskId) -> State:
         """A task as it stands now, for a list: one that is not followed is read once, and not followed for it."""
@@ -252,7 +276,8 @@ class Service:
                 if kept == goal.checkpoint:
                     return Result(path, goal.checkpoint.hex())
             own = session.own_way(desk, state)
-            sha256 = await fetch_result(state, keys=desk.keys, transfer=desk.transfer, out=path, own=own)
+            pinned = partial(fetch_pinned, partial(open_source, desk.settings))
+            sha256 = await fetch_result(state, keys=desk.keys, transfer=desk.transfer, out=path, own=own, pinned=pinned)
             desk.store.put("api-results", task.hex(), bytes.fromhex(sha256))
             return Result(path, sha256)
 

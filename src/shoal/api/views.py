@@ -14,6 +14,7 @@ from shoal.api.quotes import Quoted
 from shoal.client.loglines import Told
 from shoal.client.narrate import slowest_trainer_s
 from shoal.client.story import name_in
+from shoal.client.verify import Verification
 from shoal.core import limits
 from shoal.core.codec import CodecError, decode
 from shoal.core.entries import BidCommitment, Entry, LogEntry, parse
@@ -89,6 +90,12 @@ def metric_of(state: State) -> str:
 def checkpoints(state: State, name: Name) -> list[m.CheckpointRecord]:
     """The rounds that are done; what they began with is no round."""
     return [_checkpoint(each, name) for each in state.checkpoints[1:]]
+
+
+def verification(found: Verification) -> m.VerificationRecord:
+    told = found.as_dict()
+    until = seconds(told.pop("verified_until_ns"))
+    return m.VerificationRecord(verified_until=until, **told)
 
 
 def cancelled(state: State) -> m.CancelRecord:

@@ -42,6 +42,10 @@ Dir = Annotated[
         "--dir", help="The node's directory: keys, shoal.toml, tasks.", envvar="SHOAL_DIR", show_default="~/.shoal"
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="Also track the run: tensorboard:DIR, mlflow:URI or wandb:PROJECT; repeatable."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 LogLevel = Annotated[
     str | None,
@@ -142,6 +146,9 @@ def node_run(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Serve POST /command there, whatever the role.", show_default="off"),
     ] = None,
+    metrics_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve /metrics here; a client's is its API's.")
+    ] = None,
     directory: Dir = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
     yes: Yes = False,
@@ -151,7 +158,7 @@ def node_run(
     from shoal.cli.node import run_node
 
     output.set_up_logs(verbose=verbose)
-    settings = _settings(directory, as_json, command_listen=command_listen)
+    settings = _settings(directory, as_json, command_listen=command_listen, metrics_listen=metrics_listen)
     output.run(
         lambda: run_node(settings, role, commands=command_listen is not None, yes=yes, as_json=as_json),
         as_json=as_json,
@@ -207,13 +214,23 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, and show every cost; send nothing, need no key.")
     ] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Return once training has started; `shoal get` fetches.")
+    follow: Annotated[
+        bool,
+        typer.Option("--follow/--no-follow", help="Stay until the weights are here, or only until it has started."),
+    ] = True,
+    detach: Annotated[bool, typer.Option("--detach", help="The same as --no-follow.")] = False,
+    pin_graph: Annotated[
+        bool, typer.Option("--pin-graph", help="Pin the model's graph to IPFS; its CID is in the manifest.")
+    ] = False,
+    pin_manifest: Annotated[bool, typer.Option("--pin-manifest", help="Pin the manifest to IPFS.")] = False,
+    pin_result: Annotated[
+        bool, typer.Option("--pin-result", help="Pin the result, encrypted to you, to IPFS.")
     ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Also train centrally on this machine, for comparison.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the weights go.")] = None,
+    track: Track = None,
     directory: Dir = None,
     as_json: Json = False,
 ) -> None:
@@ -227,9 +244,12 @@ def train(
         source = Source(model, data, recipe, label)
         most = parse_budget(budget)
         order = Order(source, rounds, trainers, chunks, most, round_timeout, auditors=auditors, audits=audits)
-        await run_train(settings, Wish(order, yes, dry_run, detach, compare, out), aftermath, as_json=as_json)
+        wish = Wish(order, yes, dry_run, detach or not follow, compare, out, pin)
+        await run_train(settings, wish, aftermath, as_json=as_json)
 
-    settings, aftermath = _settings(directory, as_json), output.Aftermath()
+    pins = {"graph": pin_graph, "manifest": pin_manifest, "result": pin_result}
+    pin = frozenset(what for what, wanted in pins.items() if wanted)
+    settings, aftermath = _settings(directory, as_json, trackers=track), output.Aftermath()
     output.run(run, as_json=as_json, aftermath=aftermath)
 
 
@@ -303,10 +323,22 @@ def net(directory: Dir = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def verify(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> None:
+    """Check a task from public data alone: log, votes, hashes and every payment; needs no key."""
+    from shoal.cli.tasks import run_verify
+
+    output.run(lambda: run_verify(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
+
+
+@app.command()
 def get(
     task: TaskArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: <task>.safetensors.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow a task that is not over to its end.")] = True,
+    pin_result: Annotated[
+        bool, typer.Option("--pin-result", help="Pin the result, encrypted to you, to IPFS.")
+    ] = False,
+    track: Track = None,
     yes: Yes = False,
     directory: Dir = None,
     as_json: Json = False,
@@ -315,7 +347,16 @@ def get(
     from shoal.cli.tasks import run_get
 
     output.run(
-        lambda: run_get(_settings(directory, as_json), task, out, wait=wait, yes=yes, as_json=as_json), as_json=as_json
+        lambda: run_get(
+            _settings(directory, as_json, trackers=track),
+            task,
+            out,
+            wait=wait,
+            pin=pin_result,
+            yes=yes,
+            as_json=as_json,
+        ),
+        as_json=as_json,
     )
 
 
@@ -490,8 +531,10 @@ def version(as_json: Json = False) -> None:
 
 
 def _settings(directory: Path | None, as_json: bool, **flags: Any) -> Settings:
+    """What is not given as a flag is looked up; an option that may be repeated counts when it is there at all."""
     try:
-        settings = Settings.load(flags={"dir": directory, **flags})
+        given = {"dir": directory, **{name: value or None for name, value in flags.items()}}
+        settings = Settings.load(flags=given)
         if not logs.asked_for:
             logs.set_up(settings.log)
         return settings

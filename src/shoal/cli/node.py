@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
 
 from shoal import node as composition
-from shoal.api.server import CommandServing, Serving, serving, serving_commands
+from shoal.api.server import CommandServing, Serving, serving, serving_commands, serving_metrics
 from shoal.cli import output
 from shoal.cli.roles import confirm_role, opener_of
 from shoal.ports import Network
@@ -32,17 +32,17 @@ async def run_node(settings: Settings, role: str, *, commands: bool, yes: bool, 
 
 
 async def _other(settings: Settings, role: str, *, commands: bool, as_json: bool) -> None:
-    async with opener_of(role)(settings) as opened:
-        if not commands:
-            _announce(role, opened.network, as_json, **opened.told)
-            await opened.run()
-            return
-        async with serving_commands(opened.station) as served:
-            token_file = str(served.token.path)
-            where = {"command_url": served.command_url, "token_file": token_file}
-            _announce(role, opened.network, as_json, **opened.told, **where)
-            show_token(served)
-            await opened.run()
+    async with opener_of(role)(settings) as opened, AsyncExitStack() as stack:
+        told = dict(opened.told)
+        ledger = opened.node.ledger if opened.node else None
+        served = serving_metrics(settings.metrics_listen, role, network=opened.network, ledger=ledger)
+        told |= _metrics_at(await stack.enter_async_context(served))
+        if commands:
+            door = await stack.enter_async_context(serving_commands(opened.station))
+            told |= {"command_url": door.command_url, "token_file": str(door.token.path)}
+            show_token(door)
+        _announce(role, opened.network, as_json, **told)
+        await opened.run()
 
 
 async def _client(settings: Settings, as_json: bool) -> None:
@@ -51,6 +51,10 @@ async def _client(settings: Settings, as_json: bool) -> None:
             _announce("client", node.network, as_json, **served_at(served))
             show_token(served)
             await trio.sleep_forever()
+
+
+def _metrics_at(url: str) -> dict[str, str]:
+    return {"metrics_url": f"{url}/metrics"} if url else {}
 
 
 def served_at(served: Serving) -> dict[str, str]:

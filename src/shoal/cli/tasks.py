@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
+from rich.markup import escape
 from rich.table import Table
 
 from shoal.api import views
@@ -15,23 +18,33 @@ from shoal.cli.confirm import confirm, confirm_on_mainnet
 from shoal.cli.follow import tell, telling
 from shoal.cli.net import request_running
 from shoal.cli.show import plain, printable
+from shoal.cli.train import pin_result
 from shoal.client import session
 from shoal.client.cancel import cancel_task, check_cancellable
 from shoal.client.loglines import Told as LogLine
 from shoal.client.loglines import TopicLog
+from shoal.client.pins import Pinner, beside, fetch_pinned
 from shoal.client.purchase import check_writable
 from shoal.client.result import fetch_result
 from shoal.client.story import CLAIMS_S, Story, name_in
 from shoal.client.tasks import list_tasks, must_find, summary
+from shoal.client.tracking import tracking
+from shoal.client.verify import verify_task
+from shoal.content import open_source, open_store
 from shoal.core.entries import Place
 from shoal.core.ids import TaskId, short
 from shoal.core.money import format_hbar
 from shoal.core.task import SECOND_NS, Phase, State
+from shoal.core.verdicts import Verdict
 from shoal.errors import UsageError
 from shoal.node import Node, open_node, open_reader, open_wallet, place_of
+from shoal.ports import LoggedEvent
 from shoal.roles.closing import close, withdraw
 from shoal.roles.tasklog import TaskLog
 from shoal.settings import Settings
+from shoal.track import check as check_trackers
+
+_COLOURS = {Verdict.HOLDS: "green", Verdict.NOTED: "yellow", Verdict.WRONG: "bold red", Verdict.UNKNOWN: "dim"}
 
 AFTERWARDS_S = CLAIMS_S
 
@@ -170,9 +183,40 @@ def _show_cancelled(row: dict[str, Any], *, as_json: bool) -> None:
         output.stdout.print(row["money"])
 
 
-async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bool, yes: bool, as_json: bool) -> None:
-    """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it."""
+async def run_verify(settings: Settings, wanted: str, *, as_json: bool) -> None:
+    """From public data alone: needs no key and no node.
+
+    Raises:
+        VerificationError: SHOAL-V01, something does not hold; told after the table.
+    """
+    settings.need("contract_id")
+    async with open_reader(settings) as ledger:
+        created, task = await must_find(ledger, wanted)
+        found = await verify_task(ledger, created, place_of(settings, task))
+    if as_json:
+        output.print_json(found.as_dict())
+    else:
+        table = Table("checked", "by", "verdict", "found", box=None)
+        for check in found.checks:
+            table.add_row(check.name, check.by, f"[{_COLOURS[check.verdict]}]{check.verdict}[/]", escape(check.found))
+        output.stdout.print(table)
+        when = datetime.fromtimestamp(found.until_ns / 1e9, UTC).isoformat(timespec="seconds")
+        output.say(f"task {short(task)} as the ledger had it at {when}")
+    found.raise_if_wrong()
+
+
+async def run_get(
+    settings: Settings, wanted: str, out: Path | None, *, wait: bool, pin: bool, yes: bool, as_json: bool
+) -> None:
+    """Fetch what a quorum has confirmed. On the way: go on with a task whose client was interrupted, and settle it.
+
+    Args:
+        pin: also pin the encrypted result; what `shoal train` was asked to pin is pinned in any case.
+    """
     check_writable(out or Path.cwd() / "weights")
+    check_trackers(settings.trackers)
+    if pin:
+        open_store(settings)  # is there a service?
     if wait:
         confirm_on_mainnet(settings, "go on with the task where that is needed, and pay Hedera's fees for it", yes=yes)
     async with open_node(settings, roles=["client"]) as node:
@@ -187,12 +231,12 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bo
                     hint="use the account and key directory that created it",
                 )
             if wait:
-                await _to_its_end(node, tasklog, story, as_json=as_json)
+                async with tracking(node, created, story):
+                    await _to_its_end(node, tasklog, story, as_json=as_json)
             state = tasklog.log
         path = out or Path(f"{short(task)}.safetensors")
         check_writable(path)
-        own = session.own_way(node, state)
-        sha256 = await fetch_result(state, keys=node.keys, transfer=node.transfer, out=path, own=own)
+        sha256 = await _fetch(node, created, state, path, pin=pin)
     if as_json:
         output.print_json(
             {"task_id": task.hex(), "weights": str(path.resolve()), "sha256": sha256, "phase": str(state.phase)}
@@ -202,14 +246,38 @@ async def run_get(settings: Settings, wanted: str, out: Path | None, *, wait: bo
         output.stdout.print(str(path), soft_wrap=True)
 
 
+async def _fetch(node: Node, created: LoggedEvent, state: State, path: Path, *, pin: bool) -> str:
+    """From its slot, else from IPFS; and to IPFS, where that is wanted and was not done yet."""
+    pinner = Pinner(node, partial(open_store, node.settings))
+    home = session.home_of(node.settings, state.place.task)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    wanted = "result" not in state.pins and (pin or "result" in pinner.wishes(state))
+    with tempfile.TemporaryDirectory(dir=home) as scratch:
+        keep = Path(scratch) / "object"
+        sha256 = await fetch_result(
+            state,
+            keys=node.keys,
+            transfer=node.transfer,
+            out=path,
+            own=session.own_way(node, state),
+            pinned=partial(fetch_pinned, partial(open_source, node.settings)),
+            keep=keep if wanted else None,
+        )
+        if wanted:
+            await pin_result(node, created, pinner, keep)
+    return sha256
+
+
 async def _to_its_end(node: Node, tasklog: TaskLog, story: Story, *, as_json: bool) -> None:
     """Do what is the client's part, as it was interrupted or left; only the result's own key is needed beyond that."""
     if tasklog.log.phase.over:
         await close(tasklog, node.ledger)
         return
     client = session.client_of(node, tasklog)
+    pinner = Pinner(node, partial(open_store, node.settings))
 
     async def finish() -> None:
         await close(tasklog, node.ledger)
 
-    await telling(story, finish if client is None else client.run, as_json=as_json)
+    work = finish if client is None else client.run
+    await telling(story, partial(beside, work, partial(pinner.manifest_and_graph, tasklog)), as_json=as_json)

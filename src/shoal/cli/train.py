@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -12,8 +14,11 @@ from shoal.cli.dry_run import run_dry
 from shoal.cli.follow import telling
 from shoal.cli.offer import ask, describe, show_quote
 from shoal.client import prepare, session
+from shoal.client.pins import RESULT, Pinner, beside
 from shoal.client.purchase import Order, Purchase, Report, check_writable
 from shoal.client.story import Story
+from shoal.client.tracking import tracking
+from shoal.content import is_public, open_store
 from shoal.core.events import TaskCreated
 from shoal.core.ids import short
 from shoal.core.money import format_hbar
@@ -22,6 +27,7 @@ from shoal.node import Node, open_node
 from shoal.ports import LoggedEvent
 from shoal.roles.closing import close
 from shoal.settings import Settings
+from shoal.track import check as check_trackers
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Wish:
     detach: bool
     compare: bool
     out: Path | None
+    pin: frozenset[str] = frozenset()
+    """Of `graph`, `manifest` and `result`."""
 
 
 async def run_train(settings: Settings, wish: Wish, aftermath: output.Aftermath, *, as_json: bool) -> None:
@@ -45,6 +53,13 @@ async def run_train(settings: Settings, wish: Wish, aftermath: output.Aftermath,
     aftermath.text = "nothing was spent"
     order = wish.order
     check_writable(wish.out or Path.cwd() / "weights")
+    check_trackers(settings.trackers)
+    if wish.pin and not wish.dry_run:
+        open_store(settings)  # is there a service? before anything is spent
+        if is_public(settings):
+            output.say(
+                "what is pinned can be read by anybody who has its CID, for ever: the result is encrypted to you"
+            )
     overrides = {"rounds": order.rounds} if order.rounds else {}
     examined = await trio.to_thread.run_sync(prepare.examine, order.source, overrides)
     describe(examined, as_json)
@@ -58,17 +73,45 @@ async def run_train(settings: Settings, wish: Wish, aftermath: output.Aftermath,
         if not await purchase.check(offer):
             output.say("no trainer is in sight yet; the task is on the ledger's list, where any trainer finds it")
         ask(offer, wish.yes)
-        prepared = await purchase.prepare(offer, _progress)
+        pinner = Pinner(node, partial(open_store, settings))
+        prepared = await purchase.prepare(offer, _progress, pinner=pinner, pin=wish.pin)
         aftermath.text = f"{format_hbar(offer.escrow)} may be in escrow: `shoal ps` tells, `shoal get TASK` goes on"
         created = await purchase.create(prepared)
         aftermath.text = _held(created)
-        state = await _drive(node, created, wish, as_json=as_json)
-        aftermath.text = f"`shoal get {short(state.place.task)}` goes on"
-        if wish.detach and not state.phase.over:
-            _say_detached(state, as_json=as_json)
-            return
-        out = wish.out or Path(f"{state.place.task.hex()[:12]}.safetensors")
-        _show(await purchase.fetch(state, out, compare=wish.compare), state, as_json=as_json)
+        story = Story()
+        async with tracking(node, created, story) as tracked:
+            state = await _drive(node, created, story, wish, pinner, as_json=as_json)
+            aftermath.text = f"`shoal get {short(state.place.task)}` goes on"
+            if wish.detach and not state.phase.over:
+                _say_detached(state, as_json=as_json)
+                return
+            out = wish.out or Path(f"{state.place.task.hex()[:12]}.safetensors")
+            report = await _fetch(node, created, purchase, pinner, state, out, wish)
+            tracked.result(report.as_dict())
+        _show(report, state, as_json=as_json)
+
+
+async def _fetch(
+    node: Node, created: LoggedEvent, purchase: Purchase, pinner: Pinner, state: State, out: Path, wish: Wish
+) -> Report:
+    """The weights; and what is in their slot, encrypted, to IPFS where that was wanted."""
+    if RESULT not in pinner.wishes(state):
+        return await purchase.fetch(state, out, compare=wish.compare)
+    with tempfile.TemporaryDirectory(dir=session.home_of(node.settings, state.place.task)) as scratch:
+        keep = Path(scratch) / "object"
+        report = await purchase.fetch(state, out, compare=wish.compare, keep=keep)
+        await pin_result(node, created, pinner, keep)
+    return report
+
+
+async def pin_result(node: Node, created: LoggedEvent, pinner: Pinner, padded: Path) -> None:
+    """Pin an encrypted result, and wait until the log says so."""
+    assert isinstance(created.event, TaskCreated), "a task begins with it"
+    async with session.following(node, created, created.event.task_id) as tasklog:
+        await tasklog.passed(await node.ledger.watermark())
+        cid = await pinner.result(tasklog, padded)
+    if cid is not None:
+        output.say(f"the encrypted result is pinned as {cid}")
 
 
 def _held(created: LoggedEvent) -> str:
@@ -82,14 +125,14 @@ def _progress(what: str, done: int, total: int) -> None:
         output.say(f"{total} {what} encrypted and uploaded")
 
 
-async def _drive(node: Node, created: LoggedEvent, wish: Wish, *, as_json: bool) -> State:
+async def _drive(node: Node, created: LoggedEvent, story: Story, wish: Wish, pinner: Pinner, *, as_json: bool) -> State:
     """The client's part, to the end or until it may go; returns the state then."""
     assert isinstance(created.event, TaskCreated), "just created here"
-    story = Story()
     async with session.following(node, created, created.event.task_id, witness=story) as tasklog:
         client = session.client_of(node, tasklog)
         assert client is not None, "just prepared here"
-        await telling(story, client.run_until_started if wish.detach else client.run, as_json=as_json)
+        work = client.run_until_started if wish.detach else client.run
+        await telling(story, partial(beside, work, partial(pinner.manifest_and_graph, tasklog)), as_json=as_json)
         if tasklog.log.phase.over:
             await close(tasklog, node.ledger)
         return tasklog.log
@@ -97,7 +140,10 @@ async def _drive(node: Node, created: LoggedEvent, wish: Wish, *, as_json: bool)
 
 def _say_detached(state: State, *, as_json: bool) -> None:
     task = state.place.task.hex()
-    output.say(f"training goes on without this program; `shoal get {task[:12]}` fetches the result")
+    output.say(
+        f"training goes on without this program: `shoal watch {task[:12]}` follows it from anywhere, "
+        f"`shoal get {task[:12]}` fetches the result with this directory's keys"
+    )
     if as_json:
         output.print_json({"event": "detached", "task_id": task, "topic_id": f"0.0.{state.topic}"})
 

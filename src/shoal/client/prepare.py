@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from shoal.core.ids import Digest
 from shoal.core.manifest import AuditRules, Blob, ChunkInfo, Manifest, Rules
 from shoal.errors import DataError, UsageError
 from shoal.learn import chunks as chunkfiles
-from shoal.learn import data, document, export, train, update
+from shoal.learn import data, document, export, fit, train, update
 from shoal.learn.interpreter import GraphModel
 from shoal.learn.recipe import Recipe
 from shoal.ports import Blobs
@@ -65,14 +65,23 @@ def examine(source: Source, overrides: dict[str, Any]) -> Examined:
     """
     recipe = recipe_of(source, overrides)
     loaded = load_data(source, recipe)
-    split = data.split(loaded, seed=recipe.seed)
-    rows = min(EXAMPLE_ROWS, len(split.train.x))
     # The seed is the task's; what a notebook draws afterwards is its own.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         module = load_model(source)
+        loaded = _as_taken(module, loaded)
+        split = data.split(loaded, seed=recipe.seed)
+        rows = min(EXAMPLE_ROWS, len(split.train.x))
         exported = export.export_model(module, (_tensor(split.train.x[:rows]),), recipe, _tensor(split.train.y[:rows]))
     return Examined(source.name, recipe, split, data.describe(loaded), exported, loaded.classes)
+
+
+def _as_taken(module: torch.nn.Module, loaded: data.Dataset) -> data.Dataset:
+    """Whole numbers stay whole for a model that takes them so, such as one with an embedding; else they are float32."""
+    whole = loaded.x.dtype == np.int64
+    if not whole or not fit.wants_floats(module, _tensor(loaded.x[:EXAMPLE_ROWS])):
+        return loaded
+    return replace(loaded, x=fit.as_floats(loaded.x, loaded.source))
 
 
 async def prepare(
@@ -86,12 +95,14 @@ async def prepare(
     rules: Rules,
     audit: AuditRules | None = None,
     progress: Callable[[str, int, int], None],
+    graph_cid: str = "",
 ) -> Prepared:
     """Cut the data into chunks, encrypt each with a key of its own, upload, and write the manifest.
 
     Args:
         directory: keeps the secrets and the test split; readable by the owner only.
         progress: called with (what, done, total).
+        graph_cid: where the graph document is pinned, if it is.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     prefix = f"tasks/{secrets.token_hex(16)}"
@@ -131,6 +142,7 @@ async def prepare(
             "shape": [int(n) for n in examined.split.train.x.shape[1:]],
             "classes": len(examined.classes or ()),
             "metric": examined.recipe.metric,
+            **({"graph_cid": graph_cid} if graph_cid else {}),
         },
         audit=audit,
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -17,8 +18,9 @@ import trio
 from shoal.client import prepare
 from shoal.client.desk import Desk
 from shoal.client.estimate import audit_rules_of, rules_of
+from shoal.client.pins import GRAPH, Pinner
 from shoal.client.prepare import Examined, Prepared
-from shoal.client.result import fetch_result, goal_of
+from shoal.client.result import Pinned, fetch_result, goal_of
 from shoal.client.session import home_of, own_way
 from shoal.client.source import Source
 from shoal.core import calls, pricing
@@ -170,13 +172,26 @@ class Purchase:
                 await trio.sleep(0.1)  # peers come and go
         return not patience.cancelled_caught
 
-    async def prepare(self, offer: Quote, progress: Callable[[str, int, int], None]) -> Prepared:
+    async def prepare(
+        self,
+        offer: Quote,
+        progress: Callable[[str, int, int], None],
+        *,
+        pinner: Pinner | None = None,
+        pin: Collection[str] = (),
+    ) -> Prepared:
         """Upload; then everything that a client needs to go on after a crash is on disk, before any money moves.
 
         Args:
             progress: called with (what, done, total).
+            pin: what `pinner` is to pin to IPFS: the graph now, the rest in its time.
         """
-        desk = self._desk
+        desk, graph_cid = self._desk, ""
+        if pinner is not None and GRAPH in pin:
+            with tempfile.TemporaryDirectory() as scratch:
+                document = Path(scratch) / prepare.DOCUMENT
+                document.write_bytes(self._examined.exported.document)
+                graph_cid = await pinner.graph(document, self._examined.name)
         directory = desk.settings.dir / "tasks" / f"new-{secrets.token_hex(8)}"
         prepared = await prepare.prepare(
             self._examined,
@@ -188,12 +203,15 @@ class Purchase:
             rules=rules_of(offer, self._order.round_timeout_s),
             audit=audit_rules_of(offer, self._order.round_timeout_s),
             progress=progress,
+            graph_cid=graph_cid,
         )
         task = task_id(desk.ledger.address, prepared.manifest.hash)
         directory.rename(home_of(desk.settings, task))
         desk.store.put("secrets", task.hex(), prepared.secrets.to_bytes())
         desk.store.put("manifests", task.hex(), prepared.manifest.to_bytes())
         desk.store.put("begun", task.hex(), self._begun_ns.to_bytes(8, "big"))
+        if pinner is not None and pin:
+            pinner.wish(task, pin, graph=graph_cid)
         return prepared
 
     async def create(self, prepared: Prepared) -> LoggedEvent:
@@ -224,16 +242,19 @@ class Purchase:
             )
         return created
 
-    async def fetch(self, state: State, out: Path, *, compare: bool = False) -> Report:
+    async def fetch(
+        self, state: State, out: Path, *, compare: bool = False, pinned: Pinned | None = None, keep: Path | None = None
+    ) -> Report:
         """Fetch the weights of a task that is over, and score them on the test split, which never left this machine.
 
         Args:
             compare: also train centrally here, for as many steps.
+            pinned, keep: as of `fetch_result`.
 
         Raises:
             MarketError: SHOAL-T07, the task ended without a result; T09, no round could be trained.
         """
-        report = await collect(self._desk, state, out, begun_ns=self._begun_ns)
+        report = await collect(self._desk, state, out, begun_ns=self._begun_ns, pinned=pinned, keep=keep)
         if not compare:
             return report
         examined = self._examined
@@ -242,11 +263,20 @@ class Purchase:
         return replace(report, central_metric=central.metric)
 
 
-async def collect(desk: Desk, state: State, out: Path, *, begun_ns: int | None = None) -> Report:
+async def collect(
+    desk: Desk,
+    state: State,
+    out: Path,
+    *,
+    begun_ns: int | None = None,
+    pinned: Pinned | None = None,
+    keep: Path | None = None,
+) -> Report:
     """Fetch the weights of a task of this directory that is over, and score them, by what the directory kept.
 
     Args:
         begun_ns: when what it cost began to be spent; None looks up when the purchase began.
+        pinned, keep: as of `fetch_result`.
 
     Raises:
         MarketError: SHOAL-T07, the task ended without a result; T09, no round could be trained.
@@ -279,7 +309,10 @@ async def collect(desk: Desk, state: State, out: Path, *, begun_ns: int | None =
             hint="use the directory that created it; `shoal get` fetches the weights alone",
         )
     recipe, document = Recipe.from_dict(state.manifest.recipe), (home / prepare.DOCUMENT).read_bytes()
-    sha256 = await fetch_result(state, keys=desk.keys, transfer=desk.transfer, out=out, own=own_way(desk, state))
+    own = own_way(desk, state)
+    sha256 = await fetch_result(
+        state, keys=desk.keys, transfer=desk.transfer, out=out, own=own, pinned=pinned, keep=keep
+    )
     scored = await trio.to_thread.run_sync(prepare.evaluate, document, out, home / prepare.TEST_SPLIT, recipe)
     return Report(
         task_id=state.place.task.hex(),

@@ -48,12 +48,15 @@ class Story:
 
     def __init__(self) -> None:
         self.told: list[Told] = []
+        self.tellings = 0
+        """How often it has begun; more than once where a mirror node had left something out."""
         self._state: State | None = None
         self._changed = trio.Event()
 
     def stepped(self, old: State | None, new: State) -> None:
         self._state = new
         if old is None:
+            self.tellings += 1
             self.told.clear()  # what a mirror node had left out changes the story from there on
         for each in happenings(old, new, name_in(new)):
             self._add(new.now_ns, each)
@@ -67,6 +70,11 @@ class Story:
     def is_over(self) -> bool:
         """Whether everything is told that will be."""
         return self._state is not None and _is_ended(self._state)
+
+    @property
+    def change(self) -> trio.Event:
+        """Set when something more has happened: take it before looking, wait for it after."""
+        return self._changed
 
     async def follow(self, start: int = 0) -> AsyncGenerator[Told, None]:
         """From the `start`-th happening on, until the task is over and its trainers are paid."""

@@ -25,6 +25,7 @@ KINDS = (
     "leave",
     "open",
     "verdict",
+    "pin",
 )
 _ENTRY = "shoal/entry/1"
 _BID = "shoal/bid-commitment/1"

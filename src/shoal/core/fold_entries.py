@@ -301,6 +301,17 @@ def _leave(state: State, author: Address, body: Mapping[str, Any]) -> State:
     return end_if_nothing_left(replace(state, seats=seats, turn_ns=state.now_ns))
 
 
+def _pin(state: State, author: Address, body: Mapping[str, Any]) -> State:
+    """Only noted: nothing in a task depends on IPFS, and whoever fetches compares with the hashes on chain."""
+    what, cid = _text(body["what"]), _text(body["cid"])
+    if author != state.client or what not in PINNED or what in state.pins:
+        return state
+    if not 0 < len(cid) <= limits.CID_CHARACTERS or not cid.isascii() or not cid.isalnum():
+        return state
+    return replace(state, pins={**state.pins, what: cid})
+
+
+PINNED = ("graph", "manifest", "result")
 _EARLY_KINDS = ("update", "void", "checkpoint", "result")
 _RULES: dict[str, Callable[[State, Address, Mapping[str, Any]], State]] = {
     "manifest": _manifest,
@@ -314,6 +325,7 @@ _RULES: dict[str, Callable[[State, Address, Mapping[str, Any]], State]] = {
     "open": fold_audits.take_open,
     "verdict": lambda state, author, body: _settled_seats(fold_audits.take_verdict(state, author, body)),
     "leave": _leave,
+    "pin": _pin,
 }
 
 

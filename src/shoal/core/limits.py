@@ -50,6 +50,8 @@ BUNDLE_BYTES = 16 * MIB
 ENVELOPE_BYTES = 8 * 1024
 
 # IPFS
+CID_CHARACTERS = 100
+"""In an entry; those of SHA-256 have 46 to 73."""
 IPFS_BLOCK_BYTES = 4 * MIB
 """Twice what peers of IPFS exchange."""
 IPFS_FILE_BYTES = 25 * 1_000_000_000

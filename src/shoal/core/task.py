@@ -270,6 +270,8 @@ class State:
     """What the court gave to whom, beside pay: bonds, jurors' fees, fines, parts of a slashed stake. In tinybar."""
     replacements: Mapping[bytes, Result] = field(default_factory=dict)
     """What open or past disputes propose as the result, by dispute."""
+    pins: Mapping[str, str] = field(default_factory=dict)
+    """What the client has pinned to IPFS, by its own word: `graph`, `manifest` or `result`, and the CID."""
     authors: Mapping[Address, Author] = field(default_factory=dict)
 
     @property

@@ -18,6 +18,7 @@ from shoal.learn import update
 from shoal.learn.compare import compare, quiet
 from shoal.learn.convert import constant_of, to_graph
 from shoal.learn.document import Constant, GraphDocument, TensorSpec
+from shoal.learn.fit import check_input, told_in_full
 from shoal.learn.interpreter import GraphModel
 from shoal.learn.preflight import Preflight, preflight
 from shoal.learn.recipe import Recipe
@@ -57,7 +58,7 @@ def export_model(module: nn.Module, example: tuple[Tensor, ...], recipe: Recipe,
 
     Raises:
         ModelError: SHOAL-M01 does not export; SHOAL-M02 trains differently; SHOAL-M03 operator not in the table;
-            SHOAL-M04 loss is NaN or infinite; SHOAL-M05 too big; SHOAL-M07 output and targets do not fit;
+            SHOAL-M04 loss is NaN or infinite; SHOAL-M05 too big; SHOAL-M07 input, output and targets do not fit;
             SHOAL-M09 one step needs too much memory.
     """
     if len(example) != 1 or len(example[0]) < 2 or len(target) != len(example[0]):
@@ -71,6 +72,7 @@ def export_model(module: nn.Module, example: tuple[Tensor, ...], recipe: Recipe,
             raise ModelError(
                 f"the weights have {size} bytes, at most {limits.WEIGHTS_BYTES} are accepted", code="SHOAL-M05"
             )
+        check_input(module, x)
         document = _make_document(module, x, weights)
         # Through bytes, as trainers will get it: whatever parsing would refuse must be refused here.
         parsed = doc.parse(document.to_bytes())
@@ -189,7 +191,7 @@ def _export(module: nn.Module, x: Tensor) -> ExportedProgram:
             return torch.export.export(module, (x,), dynamic_shapes=({0: Dim("rows")},))
     except Exception as error:  # export runs the author's forward, and has a dozen exception types of its own
         raise ModelError(
-            f"the model does not export: {type(error).__name__}: {str(error).strip()[:1500]}",
+            f"the model does not export: {told_in_full(error)}",
             code="SHOAL-M01",
             hint="forward must not branch on values of tensors, and must work for any number of rows",
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ _LABELS = ("label", "target", "class", "y")
 _DELIMITERS = ",;\t"
 _PANDAS_INDEX = "__index_level_"
 _TEXT = 40
+_PIECE_BYTES = 1 << 20
 
 
 def load_csv(path: Path, label: str | None, target: Target) -> Dataset:
@@ -35,6 +37,7 @@ def load_csv(path: Path, label: str | None, target: Target) -> Dataset:
 
     check_size(0, path.stat().st_size, path.name)
     try:
+        _check_utf8(path)
         with path.open("rb") as file:
             first = file.readline(BYTES).decode("utf-8-sig")
         if not first.strip():
@@ -57,6 +60,44 @@ def load_csv(path: Path, label: str | None, target: Target) -> Dataset:
         ) from error
     _check_header(table.column_names, path)
     return load_table(table, label, target, path.name)
+
+
+def _check_utf8(path: Path) -> None:
+    """pyarrow takes what is no UTF-8 for bytes, and says so of the column only.
+
+    Raises:
+        DataError: SHOAL-D04, with the encoding that it looks like, the line, and what converts it.
+    """
+    decoder, lines = codecs.getincrementaldecoder("utf-8")(), 1
+    with path.open("rb") as file:
+        start = file.read(4)
+        looks = _wide(start)
+        file.seek(0)
+        try:
+            while not looks and (piece := file.read(_PIECE_BYTES)):
+                decoder.decode(piece)
+                lines += piece.count(b"\n")
+            if not looks:
+                decoder.decode(b"", final=True)
+                return
+        except UnicodeDecodeError as error:
+            lines += error.object[: error.start].count(b"\n")
+            looks = "Windows-1252 (Latin-1), as older spreadsheets write it"
+    line = "" if _wide(start) else f" (the first letter that is not UTF-8 is in line {lines})"
+    name = looks.split()[0]
+    raise DataError(
+        f"{path.name} is not in UTF-8{line}; it looks like {looks}",
+        code="SHOAL-D04",
+        hint=f"save it as UTF-8: in a spreadsheet choose 'CSV UTF-8', in pandas df.to_csv(path, index=False), or run "
+        f"iconv -f {name} -t UTF-8 {path.name} > utf8.csv",
+    )
+
+
+def _wide(start: bytes) -> str:
+    """UTF-16 by its mark, or by the zeros between ASCII letters."""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16"
+    return "UTF-16LE" if start[1:2] == b"\0" else "UTF-16BE" if start[:1] == b"\0" else ""
 
 
 def load_parquet(path: Path, label: str | None, target: Target) -> Dataset:

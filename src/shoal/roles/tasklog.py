@@ -27,6 +27,7 @@ from shoal.core.ids import Address, TaskId, short
 from shoal.core.task import SECOND_NS, State
 from shoal.core.view import next_link, optimistic
 from shoal.errors import LedgerError, ShoalError, UsageError
+from shoal.meters import TaskMeter
 from shoal.ports import Keys, Ledger, LedgerView, LoggedEvent, Message, Network, Store
 
 log = logging.getLogger("shoal.task")
@@ -95,6 +96,7 @@ class TaskLog:
         """Sealed bids on the topic before the deadline, in order, by who they say that they are of: anyone may write
         anything, and a signature needs the key that the contract knows, so it is checked by whoever uses them."""
         self._bids_heard = 0
+        self._meter: TaskMeter | None = None
         self._witness = witness
         if witness is not None:
             witness.stepped(None, self.log)
@@ -124,12 +126,17 @@ class TaskLog:
 
     async def run(self) -> None:
         """Follow the log, hear gossip and send what was posted, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._follow)
-            if self._store is not None:
-                nursery.start_soon(self._send_outbox, cast(Ledger, self._ledger))
-            if self._network is not None:
-                nursery.start_soon(self._listen, self._network)
+        self._meter = TaskMeter(self.log)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow)
+                if self._store is not None:
+                    nursery.start_soon(self._send_outbox, cast(Ledger, self._ledger))
+                if self._network is not None:
+                    nursery.start_soon(self._listen, self._network)
+        finally:
+            self._meter.close()
+            self._meter = None
 
     @property
     def change(self) -> trio.Event:
@@ -286,6 +293,8 @@ class TaskLog:
                 self._store.delete("outbox", self._outbox_key(sequence))
                 del self._own[sequence]
         self.view = optimistic(self.log, self._pending.values())
+        if self._meter is not None:
+            self._meter.see(self.log, live=self._caught_up.is_set())
         self._changed.set()
         self._changed = trio.Event()
 

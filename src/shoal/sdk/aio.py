@@ -105,6 +105,7 @@ class Net(Held):
         return Run(self._portal, await wait_in_asyncio(self._portal.start(inner.Net.get, self._held, task_id)))
 
     tasks = _awaiting(inner.Net.tasks)
+    verify = _awaiting(inner.Net.verify)
 
 
 @asynccontextmanager

@@ -116,6 +116,7 @@ class Net:
         return Run(self._portal, wait(self._portal.start(inner.Net.get, self._held, task_id)))
 
     tasks = _waiting(inner.Net.tasks)
+    verify = _waiting(inner.Net.verify)
 
     def close(self) -> None:
         """Leave the network; a local one ends, with all of its processes. Runs that have started go on without us.

@@ -24,6 +24,7 @@ from shoal.client.purchase import DEFAULT_TRAINERS, Order, Purchase, collect, de
 from shoal.client.session import home_of
 from shoal.client.source import Source
 from shoal.client.tasks import list_tasks, must_find, summary
+from shoal.client.verify import Verification, verify_task
 from shoal.core.money import Tinybar, parse_hbar
 from shoal.core.quote import Quote
 from shoal.errors import UsageError, first_error
@@ -32,6 +33,7 @@ from shoal.node import open_node
 from shoal.ports import LoggedEvent
 from shoal.sdk.run import RESULT, Finish, Run
 from shoal.settings import Settings
+from shoal.track import check as check_trackers
 
 log = logging.getLogger("shoal")
 
@@ -203,6 +205,19 @@ class Net:
         states = await list_tasks(self._desk.ledger, self._desk.place, everyone=everyone)
         return [summary(state) for state in states]
 
+    async def verify(self, task_id: str) -> Verification:
+        """Check a task, ours or another's, from public data alone: log, votes, hashes and every payment.
+
+        >>> found = await net.verify(run.task_id)  # doctest: +SKIP
+        >>> found.holds, [check.name for check in found.wrong]
+        (True, [])
+
+        Raises:
+            MarketError: SHOAL-T08, there is no such task.
+        """
+        created, task = await must_find(self._desk.ledger, task_id)
+        return await verify_task(self._desk.ledger, created, self._desk.place(task))
+
     async def _buy(self, purchase: Purchase, compare: bool, offer: Offer) -> Run:
         if not await purchase.check(offer.quote):
             log.warning("no trainer is in sight yet; the task is on the ledger's list, where any trainer finds it")
@@ -302,6 +317,7 @@ async def connect(
 
 @asynccontextmanager
 async def _joined(settings: Settings, trainers: int | None) -> AsyncIterator[Net]:
+    check_trackers(settings.trackers)
     with unwrapped():
         async with open_node(settings, roles=["client"]) as node, trio.open_nursery() as nursery:
             yield Net(node, nursery, trainers=trainers)

@@ -17,6 +17,7 @@ from shoal.client import prepare, session
 from shoal.client.desk import Desk
 from shoal.client.purchase import Report, check_writable
 from shoal.client.story import Story, Told
+from shoal.client.tracking import tracking
 from shoal.core.events import TaskCreated
 from shoal.core.ids import short
 from shoal.core.task import Phase, State
@@ -277,8 +278,10 @@ class Run(Facts):
             if not self.mine:
                 await self._tell(tasklog)
             else:
-                await self._part(tasklog)
-                self._report = await self._finish(tasklog.log)
+                async with tracking(self._desk, self._created, self.story) as tracked:
+                    await self._part(tasklog)
+                    self._report = await self._finish(tasklog.log)
+                    tracked.result(self._report.as_dict())
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager

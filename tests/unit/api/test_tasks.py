@@ -282,3 +282,16 @@ async def test_what_trainers_logged_is_read_in_pages_and_by_trainer(clock: MockC
         rows = [row for row in log if row["kind"] == "log"]
         assert [row["signed"] for row in rows].count(False) == 1
         assert rows[0]["body"]["lines"][4]["text"] == "line 4" and rows[0]["entry"] == 0
+
+
+async def test_a_task_is_verified_for_whoever_asks(clock: MockClock, desk: Desk) -> None:
+    world = desk.world.settled()
+    for index in range(3):
+        world.claim(index)
+    async with api(desk) as it:
+        path = f"/tasks/{world.task.hex()[:10]}/verification"
+        found = await get(it, path)
+        assert found["holds"] and found["task_id"] == world.task.hex() and found["counts"]["wrong"] == 0
+        assert {"payments", "entries", "state"} <= {check["check"] for check in found["checks"]}
+        assert await get(it, path) == found, "kept for some seconds"
+        await get(it, "/tasks/ffff/verification", 404)

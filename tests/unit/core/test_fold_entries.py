@@ -362,6 +362,7 @@ def _good_bodies(scene: Scene) -> dict[str, dict[str, Any]]:
         "open": scene.opening(audit) if audit else {"round": 1, "chunk": 0},
         "verdict": scene.verdict(audit) if audit else {"round": 1, "chunk": 0},
         "leave": {"nothing": 0},
+        "pin": {"what": "graph", "cid": "bafk1"},
     }
 
 
@@ -393,3 +394,26 @@ def test_no_body_breaks_the_fold(scene: Scene, kind: str, who: int, data: st.Dat
     assert set(after.envelopes) <= {seat.trainer for seat in after.seats}
     assert after.phase is before.phase or (before.phase, after.phase) == (Phase.RUNNING, Phase.FINISHED)
     fold.advance(after, after.plan.end_by * 10**9 + 10**9)
+
+
+def test_pins_are_noted_as_the_client_says_them_and_change_nothing_else() -> None:
+    s = Scene().running()
+    before = s.state
+    for who, what, cid in [
+        (s.trainers[0], "graph", "bafk1"),
+        (s.client, "weights", "bafk1"),
+        (s.client, "graph", ""),
+        (s.client, "graph", "b" * 101),
+        (s.client, "graph", "bafk/../x"),
+        (s.client, "graph", "bafké"),
+        (s.client, "graph", b"bafk"),
+        (s.client, ["graph"], "bafk"),
+    ]:
+        s.say(who, "pin", {"what": what, "cid": cid})
+        assert s.state.pins == {}
+    s.say(s.client, "pin", {"what": "graph", "cid": "bafk1"})
+    s.say(s.client, "pin", {"what": "graph", "cid": "bafk2"})
+    s.say(s.client, "pin", {"what": "result", "cid": "bafk3"})
+    assert s.state.pins == {"graph": "bafk1", "result": "bafk3"}, "the first that is said stays"
+    same = {"pins": before.pins, "authors": before.authors, "now_ns": before.now_ns}
+    assert replace(s.state, **same) == before

@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,13 +24,15 @@ from shoal.core import calls
 from shoal.core.codec import digest, encode
 from shoal.core.events import TaskCreated
 from shoal.core.fees import Rate
-from shoal.core.ids import Address
+from shoal.core.ids import Address, TaskId
 from shoal.core.money import Tinybar
+from shoal.core.standing import TaskView
 from shoal.errors import CallReverted, CryptoError, LedgerUnreachable, NetworkError, ShoalError, StorageError
 from shoal.ports import (
     AccountState,
     LoggedEvent,
     Message,
+    Movement,
     NetworkStatus,
     NodeSummary,
     Outcome,
@@ -40,6 +43,7 @@ from shoal.ports import (
 from shoal.seal.identity import identity_text, public_key
 from shoal.testing import Market, Reverted
 from shoal.testing.follower import identity
+from shoal.testing.standing import standing
 
 START_NS = 1_800_000_000 * 10**9
 SECOND_NS = 10**9
@@ -175,6 +179,15 @@ class LedgerPort:
 
     async def validator_stake(self) -> Tinybar:
         return Tinybar(self._ledger.market.validator_stake)
+
+    async def task(self, task: TaskId, trainers: Sequence[Address] = ()) -> TaskView:
+        events = (each.event for each in self._ledger.events)
+        created = next(each for each in events if isinstance(each, TaskCreated) and each.task_id == task)
+        told = standing(self._ledger.market, task, topic=created.topic, manifest_hash=created.manifest_hash)
+        return replace(told, closed=told.closed & frozenset(trainers))
+
+    async def movements(self, *, after_ns: int, until_ns: int, account: str | None = None) -> Sequence[Movement]:
+        return []
 
     async def rate(self) -> Rate:
         return Rate(cents=12, hbars=1)

@@ -121,3 +121,14 @@ async def test_errors_come_out_of_nurseries_as_they_went_in() -> None:
                 nursery.start_soon(trio.sleep_forever)
                 _ = 1 / 0
     assert FullPort.hbar == 100
+
+
+async def test_any_task_can_be_verified(tmp_path: Path, autojump_clock: Clock) -> None:
+    w = World(tmp_path).settled()
+    w.ledger.skip(1)
+    async with opened(FakeDesk(w, "trainer-0")) as net:
+        found = await net.verify(w.task.hex()[:12])
+        assert found.holds and found.task == w.task
+        with pytest.raises(MarketError) as missing:
+            await net.verify("ffff")
+        assert missing.value.code == "SHOAL-T08"

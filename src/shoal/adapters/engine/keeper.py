@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import trio
 
+from shoal import meters
 from shoal.adapters.engine import bubblewrap, replies
 from shoal.adapters.engine.files import JobFiles
 from shoal.adapters.engine.process import Child
@@ -71,6 +72,7 @@ class Keeper:
         )
         outer = bubblewrap.wrap(self._bubblewrap, self._files) if self._bubblewrap else []
         command = [*outer, *self._terms.command, setup.to_json()]
+        meters.ENGINE_STARTS.inc()
         self._child = Child(command, environment=self._environment(), directory=self._files.scratch)
         return self._child
 
@@ -81,6 +83,7 @@ class Keeper:
             EngineError: SHOAL-E06 the walls do not stand; SHOAL-E07 it does not start.
         """
         if self._child is not None and not self._child.alive:
+            meters.ENGINE_RESTARTS.inc()
             await self.end()
         child = self._child or await self.start()
         if self._greeted:

@@ -2,8 +2,8 @@
 
 from shoal.adapters.hedera.client import HederaLedger
 from shoal.adapters.hedera.deployment import Deployment
-from shoal.adapters.hedera.market import MarketAbi, TaskView
+from shoal.adapters.hedera.market import MarketAbi
 from shoal.adapters.hedera.reader import LedgerReader
 from shoal.adapters.hedera.settings import LedgerSettings
 
-__all__ = ["Deployment", "HederaLedger", "LedgerReader", "LedgerSettings", "MarketAbi", "TaskView"]
+__all__ = ["Deployment", "HederaLedger", "LedgerReader", "LedgerSettings", "MarketAbi"]

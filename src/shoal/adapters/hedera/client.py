@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from shoal import meters
 from shoal.adapters.hedera import deployment
 from shoal.adapters.hedera import transactions as tx
 from shoal.adapters.hedera.deployment import Deployment
@@ -112,6 +113,10 @@ class HederaLedger(LedgerReader):
 
     async def call(self, call: calls.Call, *, value: int = 0) -> Outcome:
         """Run a function of the contract, after a free simulation that catches most refusals before they cost a fee."""
+        with _counted(type(call).__name__):
+            return await self._call_once(call, value)
+
+    async def _call_once(self, call: calls.Call, value: int) -> Outcome:
         data = self._abi.encode(call)
         name = type(call).__name__
         # By its content: whoever asks for the same after a crash learns what became of it.
@@ -199,13 +204,14 @@ class HederaLedger(LedgerReader):
         signers: Sequence[Any] = (),
         name: str = "",
     ) -> Landed:
-        cap = await self._cap(kind, gas)
-        try:
-            return await self._submitter.run(
-                make, cap_tinybar=cap, identity=identity, redraw=redraw, signers=signers, name=name
-            )
-        except Failed as error:
-            raise _refused(error, kind) from error
+        with _counted(kind):
+            cap = await self._cap(kind, gas)
+            try:
+                return await self._submitter.run(
+                    make, cap_tinybar=cap, identity=identity, redraw=redraw, signers=signers, name=name
+                )
+            except Failed as error:
+                raise _refused(error, kind) from error
 
     async def _cap(self, kind: str, gas: int) -> int:
         """What the network may charge for a transaction, in tinybar."""
@@ -242,6 +248,23 @@ class HederaLedger(LedgerReader):
         fee = (await self._mirror.consensus(transaction) or {}).get("charged_tx_fee", 0)
         spent = f"only Hedera's fee of {format_hbar(int(fee))} was spent"
         return CallReverted(f"{name}: {text}", reason=reason, money=spent)
+
+
+@contextmanager
+def _counted(kind: str) -> Iterator[None]:
+    """Count a transaction by how it ends."""
+    outcome = "cancelled"
+    try:
+        yield
+        outcome = "ok"
+    except CallReverted:
+        outcome = "reverted"
+        raise
+    except LedgerError:
+        outcome = "failed"
+        raise
+    finally:
+        meters.LEDGER_TRANSACTIONS.labels(kind, outcome).inc()
 
 
 def _entity(landed: Landed) -> int:

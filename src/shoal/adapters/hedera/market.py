@@ -16,24 +16,11 @@ from eth_abi.exceptions import DecodingError, EncodingError
 from shoal.core import calls, events
 from shoal.core.ids import Address, Digest, address_text, keccak256
 from shoal.core.money import Tinybar
+from shoal.core.standing import TaskView
 from shoal.errors import ConfigError, LedgerError, UsageError
 from shoal.ports import AccountState, Liabilities
 
 _ERROR_STRING, _PANIC = bytes.fromhex("08c379a0"), bytes.fromhex("4e487b71")
-
-
-@dataclass(frozen=True, slots=True)
-class TaskView:
-    """What the contract says of a task now; `phase` counts as `MarketTypes.Phase` does."""
-
-    client: Address
-    topic: int
-    phase: int
-    quorum: int
-    manifest_hash: Digest
-    plan: calls.Plan
-    escrow_tinybar: Tinybar
-    reserved_tinybar: Tinybar
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +31,8 @@ class _Item:
     inputs: tuple[Mapping[str, Any], ...]
     types: tuple[str, ...]
     outputs: tuple[str, ...]
+    returns: tuple[Mapping[str, Any], ...] = ()
+    """The fields of the struct that a view returns."""
 
     @property
     def signature_hash(self) -> bytes:
@@ -57,7 +46,10 @@ class _Item:
 def _item(entry: Mapping[str, Any]) -> _Item:
     inputs = tuple(entry.get("inputs", ()))
     outputs = tuple(_type(part) for part in entry.get("outputs", ()))
-    return _Item(entry["name"], inputs, tuple(_type(part) for part in inputs), outputs)
+    first: Mapping[str, Any] = next(iter(entry.get("outputs", ())), {})
+    return _Item(
+        entry["name"], inputs, tuple(_type(part) for part in inputs), outputs, tuple(first.get("components", ()))
+    )
 
 
 def _type(part: Mapping[str, Any]) -> str:
@@ -188,17 +180,32 @@ class MarketAbi:
         return Liabilities(*self.decode_view("liabilities", data))
 
     def task(self, data: bytes) -> TaskView:
-        client, topic, phase, quorum, manifest, plan, escrow, reserved, *_ = self.decode_view("getTask", data)[0]
+        """The contract's record of a task, without its seats."""
+        names = [str(part["name"]) for part in self._functions["getTask"].returns]
+        told = dict(zip(names, self.decode_view("getTask", data)[0], strict=True))
+        round, units, aggregates, audits, checkpoint, credits_root = told["progress"]
         return TaskView(
-            Address(bytes.fromhex(client[2:])),
-            topic,
-            phase,
-            quorum,
-            Digest(manifest),
-            calls.Plan(*plan),
-            Tinybar(escrow),
-            Tinybar(reserved),
+            client=Address(bytes.fromhex(told["client"][2:])),
+            topic=told["topic"],
+            phase=told["phase"],
+            quorum=told["quorum"],
+            manifest_hash=Digest(told["manifestHash"]),
+            plan=calls.Plan(*told["plan"]),
+            escrow_tinybar=Tinybar(told["escrow"]),
+            reserved_tinybar=Tinybar(told["reserved"]),
+            unit_price=Tinybar(told["unitPrice"]),
+            award_root=told["awardRoot"],
+            accepted=told["accepted"],
+            ready=told["ready"],
+            open_disputes=told["openDisputes"],
+            progress=calls.Result(0, round, units, aggregates, audits, checkpoint, credits_root),
+            result=calls.Result(*told["result"]),
         )
+
+    def is_closed(self, data: bytes) -> bool:
+        """Whether a seat was claimed or released."""
+        closed: bool = self.decode_view("getSeat", data)[0][2]
+        return closed
 
     def _encoded(self, item: _Item, values: Sequence[Any]) -> bytes:
         try:

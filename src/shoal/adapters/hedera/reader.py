@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 import trio
 
 from shoal.adapters.hedera import deployment
-from shoal.adapters.hedera.market import MarketAbi, TaskView, artefact
+from shoal.adapters.hedera.market import MarketAbi, artefact
 from shoal.adapters.hedera.mirror import Mirror, between, legible, parse_time
 from shoal.adapters.hedera.settings import LedgerSettings
 from shoal.adapters.hedera.topics import TopicReader
@@ -18,6 +19,7 @@ from shoal.core import limits
 from shoal.core.fees import Rate
 from shoal.core.ids import Address, TaskId, address_text, parse_address
 from shoal.core.money import Tinybar
+from shoal.core.standing import TaskView
 from shoal.errors import CallReverted, ConfigError
 from shoal.ports import AccountState, Liabilities, LoggedEvent, Message, Movement
 
@@ -152,9 +154,12 @@ class LedgerReader:
         return await deployment.check(artefact(), self._mirror, contract_id)
 
     @legible
-    async def task(self, task: TaskId) -> TaskView:
-        """What the contract says of a task now."""
-        return self._abi.task(await self._view("getTask", task))
+    async def task(self, task: TaskId, trainers: Sequence[Address] = ()) -> TaskView:
+        told = self._abi.task(await self._view("getTask", task))
+        seats = [
+            (each, self._abi.is_closed(await self._view("getSeat", task, address_text(each)))) for each in trainers
+        ]
+        return replace(told, closed=frozenset(trainer for trainer, closed in seats if closed))
 
     # ---------------------------------------------------------------- inside
 

@@ -15,6 +15,7 @@ import httpcore
 import httpx
 import trio
 
+from shoal import meters
 from shoal.adapters.transfer.guard import PublicOnly
 from shoal.adapters.transfer.receive import Incoming
 from shoal.adapters.transfer.target import Target
@@ -116,6 +117,7 @@ class HttpTransfer:
                 raise _failure(target, response.status, await _start_of(response), busy=busy)
 
             async def take(data: bytes) -> bool:
+                meters.TRANSFERRED.labels("received").inc(len(data))
                 if incoming.add(data):
                     await trio.to_thread.run_sync(incoming.flush)
                 return True
@@ -198,6 +200,7 @@ def _headers(extra: dict[str, str]) -> list[tuple[bytes, bytes]]:
 async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     while piece := await trio.to_thread.run_sync(file.read, _PIECE_BYTES):
         yield piece
+        meters.TRANSFERRED.labels("sent").inc(len(piece))
 
 
 async def _start_of(response: Any) -> bytes:
