@@ -61,6 +61,8 @@ class Manifest:
     rules: Rules
     summary: dict[str, Any]
     """For people: name, rows, classes, shape. Never data."""
+    via: bytes = b""
+    """Signing key of the node that serves the document and takes opened bids for a client without one; empty: it has."""
 
     def to_bytes(self) -> bytes:
         return encode(
@@ -78,6 +80,7 @@ class Manifest:
                 "slot_bytes": self.slot_bytes,
                 "rules": [self.rules.round_timeout_s, self.rules.aggregate_timeout_s, self.rules.confirm_every],
                 "summary": self.summary,
+                **({"via": self.via} if self.via else {}),
             }
         )
 
@@ -108,6 +111,7 @@ class Manifest:
                 slot_bytes=_whole(value["slot_bytes"], 1, limits.WEIGHTS_BYTES),
                 rules=_parse_rules(value["rules"]),
                 summary=_table(value["summary"]),
+                via=_sized(value["via"], 32) if "via" in value else b"",
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CodecError(f"not a manifest: {error}") from error

@@ -311,7 +311,7 @@ class Trainer:
         """
         size = min(manifest.document.size_bytes, limits.DOCUMENT_BYTES)
         state = tasklog.log
-        client = self._peer_id_of(state.authors[state.client].signing_key)
+        client = self._peer_id_of(_node_key(state))
         failure: ShoalError | None = None
         while not out.exists():
             others = [peer.peer_id for peer in self._network.peers() if peer.connected and peer.peer_id != client]
@@ -410,7 +410,7 @@ class Trainer:
 
     async def _open_bid(self, tasklog: TaskLog, bid: Bid) -> None:
         """Show the bid to the client, again and again until it says that it has it."""
-        client = self._peer_id_of(tasklog.log.authors[tasklog.log.client].signing_key)
+        client = self._peer_id_of(_node_key(tasklog.log))
         payload = opening(tasklog.place.task, bid)
         while True:
             try:
@@ -428,6 +428,12 @@ class Trainer:
         )
         taken = sum(seat.rank == 0 for seat in tasklog.log.seats)
         return tasklog.log.phase is Phase.AWARDED and leaf.rank <= primaries - taken
+
+
+def _node_key(log: State) -> bytes:
+    """The key of the node that speaks for the client among peers: the one that the manifest names, else its own."""
+    via = log.manifest.via if log.manifest is not None else b""
+    return via or log.authors[log.client].signing_key
 
 
 def unacceptable(log: State, offer: Offer, free_stake_tinybar: int) -> str:
