@@ -1,4 +1,4 @@
-"""Test vectors for clients in other languages, made by the Python code: `python tests/vectors/make.py` writes them anew.
+"""Test vectors for clients in other languages: `python tests/vectors/make.py` writes them anew.
 
 In them bytes are hexadecimal, and floats of `codec.json` are tagged, since JSON has one kind of number only.
 """

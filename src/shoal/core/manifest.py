@@ -62,7 +62,7 @@ class Manifest:
     summary: dict[str, Any]
     """For people: name, rows, classes, shape. Never data."""
     via: bytes = b""
-    """Signing key of the node that serves the document and takes opened bids for a client without one; empty: it has."""
+    """Signing key of the node that serves the document and takes opened bids in the client's place; may be empty."""
 
     def to_bytes(self) -> bytes:
         return encode(

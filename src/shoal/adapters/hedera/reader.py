@@ -18,8 +18,8 @@ from shoal.core import limits
 from shoal.core.fees import Rate
 from shoal.core.ids import Address, TaskId, address_text, parse_address
 from shoal.core.money import Tinybar
-from shoal.errors import CallReverted, ConfigError
-from shoal.ports import AccountState, Liabilities, LoggedEvent, Message, Movement
+from shoal.errors import CallReverted, ConfigError, UsageError
+from shoal.ports import AccountKey, AccountState, Liabilities, LoggedEvent, Message, Movement
 
 NOBODY = Address(bytes(20))
 _RATE_S = 600.0
@@ -93,6 +93,19 @@ class LedgerReader:
 
     async def address_of(self, account: str) -> Address:
         return parse_address((await self._mirror.need(f"/accounts/{account}"))["evm_address"])
+
+    async def key_of(self, account: str) -> AccountKey | None:
+        row = await self._mirror.get(f"/accounts/{account}")
+        if row is None:
+            raise UsageError(
+                f"there is no account {account} on this network",
+                code="SHOAL-U83",
+                hint="check the account and that the wallet is on this node's network",
+            )
+        key = row.get("key") or {}
+        kind, data = key.get("_type"), str(key.get("key") or "")
+        size = {"ED25519": 64, "ECDSA_SECP256K1": 66}.get(str(kind))
+        return AccountKey(kind, bytes.fromhex(data)) if size == len(data) else None
 
     async def liabilities(self) -> Liabilities:
         return self._abi.liabilities(await self._view("liabilities"))
