@@ -173,4 +173,3 @@ def mark(scope: Scope, caller: Caller | None) -> None:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-

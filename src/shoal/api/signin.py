@@ -40,9 +40,7 @@ class SignIn:
         anyone: whether every account of the ledger may sign in, as on a gateway, or the node's own alone.
     """
 
-    def __init__(
-        self, desk: Desk, access: Access, *, anyone: bool, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, desk: Desk, access: Access, *, anyone: bool, clock: Callable[[], float] = time.time) -> None:
         self._desk, self._access, self._anyone, self._clock = desk, access, anyone, clock
         self._open: OrderedDict[str, Challenge] = OrderedDict()
 
