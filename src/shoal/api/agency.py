@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import trio
@@ -328,7 +329,8 @@ class Agency:
         opened = OpenedBids(followed.tasklog, self._desk.ledger)
         table = f"opened-bids/{task.hex()}"
         for _, payload in store.items(table):
-            await opened.take(payload)
+            with suppress(MarketError):  # the log may have been folded anew
+                await opened.take(payload)
 
         async def take(peer_id: str, payload: bytes) -> bytes:
             bid = await opened.take(payload)

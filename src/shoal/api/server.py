@@ -9,19 +9,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_http
 
+from shoal.api.access import Access, Caller
 from shoal.api.app import command_app, resource_app
-from shoal.api.service import Service
+from shoal.api.service import Endpoints, Service
 from shoal.api.token import Token
 from shoal.client.desk import Desk
 from shoal.errors import ConfigError, ProcessError
+from shoal.settings import Settings
 from shoal.shell.commands import Shell
 
 STOP_S = 1.0
+_PUBLIC_MIRRORS = {
+    "solo": "http://localhost:38081",
+    "testnet": "https://testnet.mirrornode.hedera.com",
+    "mainnet": "https://mainnet-public.mirrornode.hedera.com",
+}
 _BACKLOG = 128
 
 
@@ -32,6 +40,7 @@ class Serving:
     url: str
     command_url: str
     token: Token
+    access: Access
     service: Service
 
 
@@ -46,11 +55,13 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
     settings = desk.settings
     token = Token.load(settings.dir)
     with _listening(settings.api_listen) as api, _listening(settings.command_listen) as commands:
-        async with Service.open(desk) as service, trio.open_nursery() as nursery:
+        operator = Caller("operator", desk.ledger.account, desk.ledger.address)
+        access, places = Access(token, desk.store, operator), endpoints_of(settings, _url(api))
+        async with Service.open(desk, endpoints=places) as service, trio.open_nursery() as nursery:
             stop, shell = trio.Event(), Shell(desk)
-            served = Serving(_url(api), _url(commands), token, service)
-            nursery.start_soon(_serve, resource_app(service, token, peer_id_of=peer_id_of), api, stop)
-            nursery.start_soon(_serve, command_app(service, shell, token), commands, stop)
+            served = Serving(_url(api), _url(commands), token, access, service)
+            nursery.start_soon(_serve, resource_app(service, access, peer_id_of=peer_id_of), api, stop)
+            nursery.start_soon(_serve, command_app(service, shell, access), commands, stop)
             try:
                 yield served
             finally:
@@ -58,6 +69,17 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
             with trio.move_on_after(STOP_S):
                 await trio.sleep(STOP_S / 10)
             nursery.cancel_scope.cancel()
+
+
+def endpoints_of(settings: Settings, url: str) -> Endpoints:
+    """Where pages are, and what they talk to beside the node served at `url`."""
+    port = urlsplit(url).port
+    own = [url, f"http://127.0.0.1:{port}", f"http://localhost:{port}"]
+    named = [f"{scheme}://{host}" for host in settings.api_hosts for scheme in ("http", "https")]
+    mirror = settings.mirror_rest or _PUBLIC_MIRRORS.get(settings.network, "")
+    # The devnet's mirror speaks gRPC-web as well; elsewhere the SDKs know the public proxies.
+    grpc_web = settings.grpc_web or (mirror if settings.network == "devnet" else "")
+    return Endpoints(mirror, grpc_web, tuple(dict.fromkeys([*own, *named, *settings.api_origins])))
 
 
 async def _serve(app: Any, listener: socket.socket, stop: trio.Event) -> None:
