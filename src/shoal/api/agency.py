@@ -142,12 +142,12 @@ class Agency:
         return Taken(manifest, task, stored, self._fee(caller, stored), credit)
 
     def manifest_of(self, caller: Caller, task: TaskId) -> Manifest:
-        """What `take` took. Raises MarketError SHOAL-T41, nothing."""
+        """What `take` took. Raises UsageError SHOAL-U97, nothing."""
         data = self._desk.store.get(f"{MANIFESTS}/{caller.name}", task.hex())
         if data is None:
-            raise MarketError(
+            raise UsageError(
                 "you have given this node no manifest of this task",
-                code="SHOAL-T41",
+                code="SHOAL-U97",
                 hint="POST /api/v1/manifests first, with the same bytes as on chain",
             )
         return Manifest.from_bytes(data)
@@ -158,8 +158,7 @@ class Agency:
         """Serve a task from now on; again and again harmless.
 
         Raises:
-            UsageError: SHOAL-U08, another account's; U87, a quota.
-            MarketError: SHOAL-T40, the storage fee is not paid; T41, no manifest.
+            UsageError: SHOAL-U08, another account's; U87, a quota; U96, the storage fee is not paid; U97, no manifest.
         """
         event = created.event
         assert isinstance(event, TaskCreated), "a task begins with this event"
@@ -195,14 +194,13 @@ class Agency:
         """A task that this node serves for this caller.
 
         Raises:
-            MarketError: SHOAL-T41, it serves none of this id.
-            UsageError: SHOAL-U08, another account's.
+            UsageError: SHOAL-U97, it serves none of this id; U08, another account's.
         """
         found = self.errand(task)
         if found is None:
-            raise MarketError(
+            raise UsageError(
                 "this node does not serve this task",
-                code="SHOAL-T41",
+                code="SHOAL-U97",
                 hint="POST /api/v1/tasks/{task}/announce first",
             )
         if found.owner != caller.name:
@@ -242,13 +240,12 @@ class Agency:
         """The URLs that one seat writes to, and all may read from.
 
         Raises:
-            MarketError: SHOAL-T42, the log has no assignment yet; T41, not served here.
-            UsageError: SHOAL-U08, another's; U54, no such seat.
+            UsageError: SHOAL-U98, no assignment in the log yet; U97, not served here; U08, another's; U54, no such seat.
         """
         errand, state = self.owned(caller, followed.task), followed.state
         if not state.holders or state.manifest is None:
-            raise MarketError(
-                "the log does not say yet who holds which chunk", code="SHOAL-T42", hint="post `assign` first, and wait"
+            raise UsageError(
+                "the log does not say yet who holds which chunk", code="SHOAL-U98", hint="post `assign` first, and wait"
             )
         if seat >= len(state.seats):
             raise UsageError(f"the task has {len(state.seats)} seats", code="SHOAL-U54", hint="they count from 0")

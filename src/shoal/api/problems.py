@@ -51,8 +51,6 @@ _BY_CODE = {
     "SHOAL-U59": 404,
     "SHOAL-U60": 421,
     "SHOAL-U61": 404,
-    "SHOAL-T40": 402,
-    "SHOAL-T41": 404,
     "SHOAL-U80": 401,
     "SHOAL-U81": 401,
     "SHOAL-U82": 401,
@@ -64,6 +62,9 @@ _BY_CODE = {
     "SHOAL-U90": 409,
     "SHOAL-U92": 404,
     "SHOAL-U95": 403,
+    "SHOAL-U96": 402,
+    "SHOAL-U97": 404,
+    "SHOAL-U98": 409,
 }
 _BY_KIND: tuple[tuple[type[ShoalError], int], ...] = (
     (UsageError, 422),

@@ -24,6 +24,8 @@ from shoal.errors import ConfigError, ProcessError
 from shoal.settings import Settings
 from shoal.shell.commands import Shell
 
+URL_FILE = "api-url"
+"""In a node's directory: where it is, or was last, served."""
 STOP_S = 1.0
 _PUBLIC_MIRRORS = {
     "solo": "http://localhost:38081",
@@ -62,6 +64,7 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
             served = Serving(_url(api), _url(commands), token, access, service)
             nursery.start_soon(_serve, resource_app(service, access, peer_id_of=peer_id_of), api, stop)
             nursery.start_soon(_serve, command_app(service, shell, access), commands, stop)
+            (settings.dir / URL_FILE).write_text(served.url + "\n")
             try:
                 yield served
             finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shoal.client.desk import Desk
 from shoal.core.ids import TaskId
 from shoal.core.money import Tinybar, format_hbar
-from shoal.errors import MarketError
+from shoal.errors import UsageError
 
 GIB = 2**30
 _READ, _KEY = "storage-read", "until"
@@ -37,17 +37,17 @@ class StorageFees:
         """Take a task's fee from an account's credit, once.
 
         Raises:
-            MarketError: SHOAL-T40, there is too little.
+            UsageError: SHOAL-U96, there is too little.
         """
         store, table = self._desk.store, f"storage-used/{account}"
         if not fee or store.get(table, task.hex()) is not None:
             return
         credit = await self.credit(account)
         if credit < fee:
-            raise MarketError(
+            raise UsageError(
                 f"storage for this task costs {format_hbar(fee)}, and {account} has {format_hbar(credit)} with this "
                 "gateway",
-                code="SHOAL-T40",
+                code="SHOAL-U96",
                 hint=f"send {format_hbar(Tinybar(fee - credit))} from it to {self._desk.ledger.account}",
                 money="the escrow is untouched; without its announcement the task ends and refunds itself",
             )

@@ -112,6 +112,9 @@ def devnet(
 def node_run(
     role: Annotated[str, typer.Option(help="bootstrap, client or trainer; a client serves the HTTP API.")],
     directory: Dir = None,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="A client for everyone who signs in with a wallet.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -120,7 +123,21 @@ def node_run(
     from shoal.cli.node import run_node
 
     output.set_up_logs(verbose=verbose)
-    output.run(lambda: run_node(_settings(directory, as_json), role, yes=yes, as_json=as_json), as_json=as_json)
+    settings = _settings(directory, as_json)
+    settings = settings.model_copy(update={"gateway": True}) if gateway else settings
+    output.run(lambda: run_node(settings, role, yes=yes, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def pair(directory: Dir = None, as_json: Json = False) -> None:
+    """Show a code by which the web app of a running node of yours lets you in."""
+    from shoal.cli.pair import pair as run_pair
+
+    where = _settings(directory, as_json).dir
+    local = Path(".shoal-network/client")
+    if directory is None and not (where / "api-token").exists() and local.is_dir():
+        where = local  # of `shoal up`, in this directory
+    output.run(lambda: run_pair(where, as_json=as_json), as_json=as_json)
 
 
 @app.command()

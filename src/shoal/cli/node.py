@@ -12,6 +12,7 @@ from shoal import node as composition
 from shoal.api.server import Serving, serving
 from shoal.cli import output
 from shoal.cli.confirm import confirm_on_mainnet
+from shoal.cli.pair import show
 from shoal.core.money import format_hbar
 from shoal.errors import UsageError
 from shoal.ports import Network
@@ -23,6 +24,8 @@ async def run_node(settings: Settings, role: str, *, yes: bool, as_json: bool) -
     runners = {"bootstrap": _bootstrap, "client": _client, "trainer": _trainer}
     if role not in runners:
         raise UsageError(f"there is no role {role!r}", code="SHOAL-U01", hint=f"one of {', '.join(runners)}")
+    if settings.gateway and role != "client":
+        raise UsageError("only a client node is a gateway", code="SHOAL-U99", hint="add --role client")
     if role == "trainer":
         stake = format_hbar(settings.stake_tinybar)
         confirm_on_mainnet(settings, f"register with a stake of {stake}, and pay fees for every task", yes=yes)
@@ -47,6 +50,7 @@ async def _client(settings: Settings, as_json: bool) -> None:
         async with serving(node, peer_id_of=composition.peer_id_of) as served:
             _announce("client", node.network, as_json, **served_at(served))
             show_token(served)
+            show(served.url, served.access.new_code())
             await trio.sleep_forever()
 
 
