@@ -240,7 +240,7 @@ class Agency:
         """The URLs that one seat writes to, and all may read from.
 
         Raises:
-            UsageError: SHOAL-U98, no assignment in the log yet; U97, not served here; U08, another's; U54, no such seat.
+            UsageError: SHOAL-U98, no assignment yet; U97, not served here; U08, another's; U54, no such seat.
         """
         errand, state = self.owned(caller, followed.task), followed.state
         if not state.holders or state.manifest is None:
