@@ -58,7 +58,7 @@ def policy(nonce: str, *, connect: Sequence[str], wallets: bool) -> str:
             "manifest-src 'self'",
             " ".join(["frame-src", *(_FRAMES if wallets else ("'none'",))]),
             "base-uri 'none'",
-            "form-action 'none'",
+            "form-action 'self'",
             "frame-ancestors 'none'",
             "object-src 'none'",
         )
