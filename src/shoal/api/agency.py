@@ -20,7 +20,7 @@ from shoal.api.documents import Documents
 from shoal.api.following import Followed, Following
 from shoal.api.market import Market
 from shoal.api.storage_fees import StorageFees
-from shoal.api.uploads import RESULT_S, Record, Uploads
+from shoal.api.uploads import RESULT_S, Record, Shown, Uploads
 from shoal.client.desk import Desk
 from shoal.core import limits
 from shoal.core.auction import Bid
@@ -113,6 +113,17 @@ class Agency:
         self.fees = StorageFees(desk)
         self._opened: dict[TaskId, OpenedBids] = {}
         self._served: set[str] = set()
+
+    async def upload(self, caller: Caller, sha256: str, size_bytes: int) -> tuple[Shown, bool]:
+        """As `Uploads.begin`; what is uploaded while a task is served is kept for it: a bundle that an envelope names.
+
+        A trainer that was started anew opens its envelope again, so a bundle must last as long as the task.
+        """
+        shown, is_new = await self._uploads.begin(caller, sha256, size_bytes)
+        ends = [each.end_s for each in self._errands() if each.owner == caller.name and not each.over]
+        if ends:
+            self._uploads.bind(caller.name, [shown.record], max(ends) + RESULT_S)
+        return shown, is_new
 
     # ------------------------------------------------------------ before the task is created
 
@@ -265,15 +276,13 @@ class Agency:
 
     def resume(self) -> None:
         """Go on with every task that is not over."""
-        for _, data in self._desk.store.items(TASKS):
-            errand = Errand.from_bytes(data)
-            if not errand.over:
-                self._serve(errand)
+        for errand in self._errands():
+            self._serve(errand)
 
     async def sweep(self) -> None:
         """Remove the slots of tasks that were over long ago."""
-        for name, data in self._desk.store.items(TASKS):
-            errand = Errand.from_bytes(data)
+        for errand in self._errands():
+            name = errand.task
             if errand.over and errand.end_s + RESULT_S < self._clock():
                 await (await self._uploads.storage()).remove(f"{errand.prefix}/")
                 self._desk.store.delete(TASKS, name)
@@ -365,8 +374,8 @@ class Agency:
 
     def _check_room(self, caller: Caller) -> None:
         most = self._desk.settings.gateway_tasks
-        running = [Errand.from_bytes(data) for _, data in self._desk.store.items(TASKS)]
-        if not caller.is_operator and sum(each.owner == caller.name and not each.over for each in running) >= most:
+        running = sum(each.owner == caller.name and not each.over for each in self._errands())
+        if not caller.is_operator and running >= most:
             raise UsageError(
                 f"this gateway serves {most} tasks of a user at once",
                 code="SHOAL-U87",
@@ -381,8 +390,10 @@ class Agency:
         return self.fees.fee(stored) if self._asks_fee(caller) else Tinybar(0)
 
     def _needed(self) -> set[str]:
-        errands = (Errand.from_bytes(data) for _, data in self._desk.store.items(TASKS))
-        return {each.document for each in errands if not each.over}
+        return {each.document for each in self._errands() if not each.over}
+
+    def _errands(self) -> list[Errand]:
+        return [Errand.from_bytes(data) for _, data in self._desk.store.items(TASKS)]
 
 
 def stored_bytes(manifest: Manifest, rounds: int) -> int:

@@ -98,12 +98,13 @@ class Guard:
             return
         headers = Headers(scope=scope)
         rules, path, address = self._rules, scope["path"], (scope.get("client") or ("",))[0]
-        wait_s = self._buckets.wait_s(address)
+        caller = rules.caller(headers.get("authorization"))
+        mark(scope, caller)
+        # Who has signed in is counted by its account: many may come through one proxy.
+        wait_s = self._buckets.wait_s(address if caller is None or caller.is_operator else caller.name)
         if scope["method"] not in _SAFE and rules.open(path):
             wait_s = wait_s or self._careful.wait_s(address)
         most = rules.upload_bytes if path in rules.uploads else rules.sizes.get(path, JSON_BYTES)
-        caller = rules.caller(headers.get("authorization"))
-        mark(scope, caller)
         if wait_s:
             error = UsageError("too many requests", code="SHOAL-U51", hint=f"try again in {wait_s:.0f} s or later")
             await send_problem(send, error, headers={"Retry-After": str(int(wait_s) + 1)})

@@ -105,8 +105,10 @@ def _add_ledger(routes: APIRouter, service: Service) -> None:
         limit: Limit = pages.LIMIT,
     ) -> m.ContractEventPage:
         """The contract's events, the oldest first."""
-        only = None if task is None else (await service.market.find(task))[1]
-        after = max(0, pages.position_of(cursor)[0] - 1) if cursor is not None else 0
+        created, only = (None, None) if task is None else await service.market.find(task)
+        after = 0 if created is None else created.time_ns - 1
+        if cursor is not None:
+            after = max(after, pages.position_of(cursor)[0] - 1)
         rows = await ledger.events(after_ns=after, until_ns=await ledger.watermark(), task=only)
         page, following = pages.cut(rows, _place, cursor=cursor, limit=limit)
         return m.ContractEventPage(items=[views.contract_event(each) for each in page], next=following)

@@ -28,7 +28,7 @@ def router(service: Service) -> APIRouter:
         wish: m.UploadWish, response: Response, caller: Somebody, idempotency_key: IdempotencyKey = None
     ) -> m.UploadRecord:
         """Begin, or take up again, the upload of these bytes: named by their hash, so it is the same after a reload."""
-        shown, is_new = await uploads.begin(caller, wish.sha256, wish.bytes)
+        shown, is_new = await service.agency.upload(caller, wish.sha256, wish.bytes)
         response.status_code = 201 if is_new else 200
         response.headers["Location"] = f"/api/v1/chunks/{shown.record.id}"
         return _record(shown)

@@ -200,6 +200,8 @@ async def _seat(alice: Buyer, bob: Buyer, task: TaskId, path: str, manifest: Man
     assert f"size={manifest.slot_bytes}" in slots["put"][b.result_slot(1)]
     assert (await bob.ask("POST", "/slots", 403, task_id=task.hex(), seat=1))["code"] == "SHOAL-U08"
     assert (await alice.ask("POST", "/slots", 422, task_id=task.hex(), seat=3))["code"] == "SHOAL-U54"
+    made = await alice.ask("POST", "/chunks", 201, **wish(b"a bundle"))
+    assert (await alice.ask("DELETE", f"/chunks/{made['upload_id']}", 409))["code"] == "SHOAL-U90"
     again = await alice.ask("POST", "/slots", 200, task_id=task.hex(), seat=1)
     assert again["get"].keys() == names
 
