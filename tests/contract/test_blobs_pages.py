@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import os
 import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trio
 
 from shoal.adapters.s3 import S3Blobs
 from shoal.adapters.transfer import HttpTransfer
@@ -87,3 +94,64 @@ async def test_pages_of_allowed_origins_may_put_and_get_and_no_others(
     assert (put.status_code, put.headers["access-control-allow-origin"]) == (200, PAGE)
     got = await ask("GET", blobs.presign_get(key, expires_s=60), Origin=PAGE)
     assert (got.content, got.headers["access-control-allow-origin"]) == (b"abc", PAGE)
+
+
+PAGE_TEXT = """<!doctype html><title>page</title><body>waiting<script>
+(async () => {{
+  try {{
+    const once = {{ "If-None-Match": "*" }};
+    const put = await fetch({put!r}, {{ method: "PUT", body: new Uint8Array([1, 2, 3]), headers: once }});
+    const part = await fetch({part!r}, {{ method: "PUT", body: new Blob([new Uint8Array(10)]) }});
+    const got = await fetch({get!r});
+    const bytes = new Uint8Array(await got.arrayBuffer());
+    document.body.textContent = `done ${{put.status}} ${{part.status}} ${{got.status}} ${{[...bytes]}}`;
+  }} catch (error) {{ document.body.textContent = `failed ${{error}}`; }}
+}})();
+</script>"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
+@pytest.mark.parametrize(("allowed", "wanted"), [(True, "done 200 200 200 1,2,3"), (False, "failed TypeError")])
+async def test_a_real_browser_puts_and_gets(
+    store: Any, transfer: HttpTransfer, key: str, tmp_path: Path, allowed: bool, wanted: str
+) -> None:
+    blobs = store.blobs(transfer, bucket=f"pages-{secrets.token_hex(4)}")
+    await blobs.ensure_bucket()
+    parts_id = await blobs.begin_parts(f"{key}-parts")
+    urls = {
+        "put": blobs.presign_put(key, size_bytes=3, expires_s=60),
+        "part": blobs.presign_part(f"{key}-parts", parts_id, 1, size_bytes=10, expires_s=60),
+        "get": blobs.presign_get(key, expires_s=60),
+    }
+    with page_server(PAGE_TEXT.format(**urls).encode()) as origin:
+        await blobs.allow_origins([origin if allowed else STRANGER])
+        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}",
+                   "--virtual-time-budget=20000", "--dump-dom", origin]  # fmt: skip
+        with trio.fail_after(120):
+            shown = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+    assert wanted in shown.stdout.decode()
+
+
+@contextlib.contextmanager
+def page_server(page: bytes) -> Iterator[str]:
+    """Serves one page at every path; its origin."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
