@@ -146,8 +146,8 @@ class S3Blobs:
         return str((await self._ask("create_multipart_upload", Key=key))["UploadId"])
 
     def presign_part(self, key: str, parts_id: str, number: int, *, size_bytes: int, expires_s: int) -> str:
-        parameters = {"Key": key, "UploadId": parts_id, "PartNumber": number, "ContentLength": size_bytes}
-        return self._presign("upload_part", parameters, expires_s)
+        part: dict[str, str | int] = {"UploadId": parts_id, "PartNumber": number, "ContentLength": size_bytes}
+        return self._presign("upload_part", {"Key": key, **part}, expires_s)
 
     async def parts(self, key: str, parts_id: str) -> Mapping[int, int]:
         return {number: size for number, (size, _) in (await self._parts(key, parts_id)).items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import FileResponse
@@ -24,7 +24,7 @@ from shoal.learn.zoo import CLASSES, HIDDEN, TEMPLATES
 DOCUMENTS = "/api/v1/documents"
 _FOR_EVER = "public, max-age=31536000, immutable"
 """What is named by its hash never changes."""
-_FILE = {200: {"content": {"application/octet-stream": {}}}}
+_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 _DOCUMENT_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 Named = Annotated[str, Path(alias="sha256", pattern=r"^[0-9a-f]{64}$")]
 

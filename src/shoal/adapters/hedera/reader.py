@@ -103,9 +103,13 @@ class LedgerReader:
                 hint="check the account and that the wallet is on this node's network",
             )
         key = row.get("key") or {}
-        kind, data = key.get("_type"), str(key.get("key") or "")
-        size = {"ED25519": 64, "ECDSA_SECP256K1": 66}.get(str(kind))
-        return AccountKey(kind, bytes.fromhex(data)) if size == len(data) else None
+        data = str(key.get("key") or "")
+        match key.get("_type"), len(data):
+            case "ED25519", 64:
+                return AccountKey("ED25519", bytes.fromhex(data))
+            case "ECDSA_SECP256K1", 66:
+                return AccountKey("ECDSA_SECP256K1", bytes.fromhex(data))
+        return None
 
     async def liabilities(self) -> Liabilities:
         return self._abi.liabilities(await self._view("liabilities"))
