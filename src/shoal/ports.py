@@ -14,6 +14,7 @@ from shoal.core.fees import Rate
 from shoal.core.ids import Address, TaskId
 from shoal.core.limits import IPFS_PINS
 from shoal.core.money import ZERO, Tinybar
+from shoal.core.signatures import KeyKind
 from shoal.core.standing import TaskView
 
 # ---------------------------------------------------------------- ledger
@@ -97,6 +98,14 @@ class Movement:
         return sum(amount for who, amount in self.transfers if who == account)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountKey:
+    """The one public key of an account: 32 bytes, or a compressed point of 33."""
+
+    kind: KeyKind
+    data: bytes
+
+
 class LedgerView(Protocol):
     """What anyone can read of Hedera. Every method raises `LedgerUnreachable` when no answer can be had in time."""
 
@@ -135,6 +144,14 @@ class LedgerView(Protocol):
 
     async def address_of(self, account: str) -> Address:
         """How the contract sees an account `0.0.N`; looked up, since it cannot be computed."""
+        ...
+
+    async def key_of(self, account: str) -> AccountKey | None:
+        """The key of an account `0.0.N`; None where it has no single one: a list, a threshold, a contract.
+
+        Raises:
+            UsageError: SHOAL-U83, there is no such account.
+        """
         ...
 
     async def liabilities(self) -> Liabilities: ...
@@ -337,8 +354,40 @@ class Blobs(Protocol):
 
     def presign_get(self, key: str, *, expires_s: int) -> str: ...
 
-    def presign_put(self, key: str, *, size_bytes: int, expires_s: int) -> str:
-        """A URL that takes exactly `size_bytes`, once where the store allows it."""
+    def presign_put(self, key: str, *, size_bytes: int, expires_s: int, again: bool = False) -> str:
+        """A URL that takes exactly `size_bytes`, once where the store allows it; `again`: also in place of another."""
+        ...
+
+    async def size_of(self, key: str) -> int | None:
+        """How large an object is; None where there is none."""
+        ...
+
+    async def remove(self, prefix: str) -> None:
+        """Remove every object whose key begins so; nothing if there is none."""
+        ...
+
+    async def allow_origins(self, origins: Sequence[str]) -> None:
+        """Let pages of these origins read and write by presigned URL (CORS)."""
+        ...
+
+    async def begin_parts(self, key: str) -> str:
+        """Begin an object that comes in parts; what names it until it is whole."""
+        ...
+
+    def presign_part(self, key: str, parts_id: str, number: int, *, size_bytes: int, expires_s: int) -> str:
+        """A URL that takes one part, counted from 1."""
+        ...
+
+    async def parts(self, key: str, parts_id: str) -> Mapping[int, int]:
+        """What has arrived: number -> bytes. Empty where nothing of that name is under way."""
+        ...
+
+    async def join_parts(self, key: str, parts_id: str) -> None:
+        """Make the object of the parts that have arrived."""
+        ...
+
+    async def drop_parts(self, key: str, parts_id: str) -> None:
+        """Give up an object that came in parts."""
         ...
 
 
@@ -469,6 +518,7 @@ class Engine(Protocol):
 
 
 __all__ = [
+    "AccountKey",
     "AccountState",
     "Blobs",
     "ContentSource",

@@ -106,6 +106,15 @@ class Settings(BaseModel):
     trackers: tuple[str, ...] = Field(
         (), description="where tasks are told too: tensorboard:DIR, mlflow:URI, wandb:PROJECT"
     )
+    grpc_web: str = Field("", description="URL of gRPC-web for browsers; known for devnet, testnet, mainnet")
+    walletconnect_project_id: str = Field("", pattern=r"^[0-9a-f]{0,64}$", description="of WalletConnect, for wallets")
+    gateway: bool = Field(False, description="serve everyone who signs in with a wallet, not this account alone")
+    gateway_daily_mib: int = Field(2_048, ge=1, description="that one user of a gateway may store in a day")
+    gateway_kept_mib: int = Field(8_192, ge=1, description="that a gateway keeps for one user")
+    gateway_objects: int = Field(2_000, ge=1, description="objects that a gateway keeps for one user")
+    gateway_tasks: int = Field(8, ge=1, description="tasks of one user that a gateway serves at once")
+    gateway_upload_hours: int = Field(24, ge=1, le=168, description="until an upload that no task names is removed")
+    storage_fee: int = Field(0, ge=0, description="tinybar that a gateway asks for each GiB of a task")
 
     s3_endpoint: str = Field("", description="URL of an S3 store, such as Akave O3; clients only")
     s3_region: str = "akave-network"

@@ -6,6 +6,8 @@ import ipaddress
 import logging
 import re
 import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +27,9 @@ logging.getLogger("botocore").setLevel(logging.INFO)
 PUT_LIFE_S = 3_600
 _CONNECT_S, _READ_S = 5, 20
 _ATTEMPTS = 3
+_CORS_S = 3_600
+"""How long a browser may keep what it was allowed."""
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9!_.*'()/-]")
 _NOTHING = "nothing was spent"
 _WRONG = "check s3_access_key, s3_secret_key and s3_endpoint; compare this machine's clock with the store's"
@@ -37,6 +42,10 @@ _REFUSALS = {
     "NoSuchBucket": ("SHOAL-S04", "check s3_bucket"),
     "InvalidBucketName": ("SHOAL-S04", "a bucket's name has 3 to 63 characters: a-z, 0-9, - and ."),
 }
+
+
+class _Missing(Exception):
+    """There is no such object, or no such upload in parts."""
 
 
 class S3Blobs:
@@ -97,19 +106,95 @@ class S3Blobs:
         """A URL that reads one object for `expires_s` seconds, 7 days at most. Pure computation, about 0.2 ms."""
         return self._presign("get_object", {"Key": key}, expires_s)
 
-    def presign_put(self, key: str, *, size_bytes: int, expires_s: int) -> str:
+    def presign_put(self, key: str, *, size_bytes: int, expires_s: int, again: bool = False) -> str:
         """A URL that takes exactly `size_bytes`, for `expires_s` seconds, 7 days at most; once if `write_once`.
 
         It must be used with the header `If-None-Match: *` when its `X-Amz-SignedHeaders` name it.
+
+        Args:
+            again: it may be used any number of times, the last one counts.
         """
         parameters: dict[str, str | int] = {"Key": key, "ContentLength": size_bytes}
-        if self._write_once:
+        if self._write_once and not again:
             parameters["IfNoneMatch"] = "*"
         return self._presign("put_object", parameters, expires_s)
 
+    # ------------------------------------------------------------ what pages upload
+
+    async def size_of(self, key: str) -> int | None:
+        try:
+            return int((await self._ask("head_object", Key=key))["ContentLength"])
+        except _Missing:
+            return None
+
+    async def remove(self, prefix: str) -> None:
+        while True:
+            found = (await self._ask("list_objects_v2", Prefix=prefix)).get("Contents") or []
+            for each in found:
+                await self._ask("delete_object", Key=each["Key"])
+            if not found:
+                return
+
+    async def allow_origins(self, origins: Sequence[str]) -> None:
+        """Raises StorageError as `ensure_bucket`; S07 where the store knows no CORS of a bucket."""
+        rule = {
+            "AllowedOrigins": sorted(origins),
+            "AllowedMethods": ["GET", "HEAD", "PUT"],
+            "AllowedHeaders": ["*"],
+            "ExposeHeaders": ["ETag"],
+            "MaxAgeSeconds": _CORS_S,
+        }
+        await self._ask("put_bucket_cors", CORSConfiguration={"CORSRules": [rule]})
+
+    async def begin_parts(self, key: str) -> str:
+        return str((await self._ask("create_multipart_upload", Key=key))["UploadId"])
+
+    def presign_part(self, key: str, parts_id: str, number: int, *, size_bytes: int, expires_s: int) -> str:
+        part: dict[str, str | int] = {"UploadId": parts_id, "PartNumber": number, "ContentLength": size_bytes}
+        return self._presign("upload_part", {"Key": key, **part}, expires_s)
+
+    async def parts(self, key: str, parts_id: str) -> Mapping[int, int]:
+        return {number: size for number, (size, _) in (await self._parts(key, parts_id)).items()}
+
+    async def join_parts(self, key: str, parts_id: str) -> None:
+        parts = [{"PartNumber": n, "ETag": tag} for n, (_, tag) in sorted((await self._parts(key, parts_id)).items())]
+        await self._ask("complete_multipart_upload", Key=key, UploadId=parts_id, MultipartUpload={"Parts": parts})
+
+    async def drop_parts(self, key: str, parts_id: str) -> None:
+        with suppress(_Missing):
+            await self._ask("abort_multipart_upload", Key=key, UploadId=parts_id)
+
+    async def _parts(self, key: str, parts_id: str) -> dict[int, tuple[int, str]]:
+        found: dict[int, tuple[int, str]] = {}
+        marker = 0
+        while True:
+            try:
+                answer = await self._ask("list_parts", Key=key, UploadId=parts_id, PartNumberMarker=marker)
+            except _Missing:
+                return found
+            found |= {int(each["PartNumber"]): (int(each["Size"]), each["ETag"]) for each in answer.get("Parts") or []}
+            if not answer.get("IsTruncated"):
+                return found
+            marker = int(answer["NextPartNumberMarker"])
+
+    async def _ask(self, operation: str, **parameters: Any) -> Any:
+        """One call of the bucket's owner, which may take a while."""
+
+        def ask() -> Any:
+            try:
+                return getattr(self._client(), operation)(Bucket=self._bucket, **parameters)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    raise _Missing from None
+                raise self._refused(error) from None
+            except BotoCoreError as error:
+                raise self._unreachable(error) from None
+
+        return await trio.to_thread.run_sync(ask)
+
     # ------------------------------------------------------------
 
-    def _presign(self, operation: str, parameters: dict[str, str | int], expires_s: int) -> str:
+    def _presign(self, operation: str, parameters: Mapping[str, str | int], expires_s: int) -> str:
         key = str(parameters["Key"])
         if not key or _UNSAFE.search(key):
             raise ValueError(f"{key!r} is not a safe S3 key")

@@ -41,6 +41,8 @@ class Followed:
     story: Story
     tasklog: TaskLog
     driven: bool
+    attended: bool = False
+    """Whether this node serves the task for a client elsewhere."""
     error: ShoalError | None = None
     """Why the client's part does not get on at present; it is tried again."""
     ended: trio.Event = field(default_factory=trio.Event)
@@ -69,7 +71,7 @@ class Following:
 
     def __init__(self, desk: Desk, nursery: trio.Nursery) -> None:
         self._desk, self._nursery = desk, nursery
-        self._openings = Openings(desk)
+        self.openings = Openings(desk)
         self._live: dict[TaskId, Followed] = {}
         self._over: OrderedDict[TaskId, Followed] = OrderedDict()
         self._locks: dict[TaskId, trio.Lock] = {}
@@ -78,8 +80,11 @@ class Following:
         """What is followed already, or was."""
         return self._live.get(task) or self._over.get(task)
 
-    async def get(self, created: LoggedEvent, task: TaskId) -> Followed:
+    async def get(self, created: LoggedEvent, task: TaskId, *, always: bool = False) -> Followed:
         """A task with its log read up to now; followed from then on.
+
+        Args:
+            always: it does not count among those that are read while somebody looks.
 
         Raises:
             UsageError: SHOAL-U51, too many are followed already.
@@ -88,10 +93,14 @@ class Following:
         async with self._locks.setdefault(task, trio.Lock()):
             found = self.known(task)
             if found is not None:
+                found.attended = found.attended or always
                 return found
-            if sum(not each.driven for each in self._live.values()) >= READERS:
+            looked_at = sum(not each.driven and not each.attended for each in self._live.values())
+            if not always and looked_at >= READERS:
                 raise UsageError(f"{READERS} tasks are followed already", code="SHOAL-U51", hint="try again later")
-            return await self._begin(created, task, driven=False)
+            begun = await self._begin(created, task, driven=False)
+            begun.attended = always
+            return begun
 
     async def look(self, created: LoggedEvent, task: TaskId) -> State:
         """How a task stands, without following it from now on."""
@@ -194,7 +203,7 @@ class Following:
 
     async def _client(self, followed: Followed) -> None:
         """The client's part, tried again after whatever it ends with: its deadlines do not wait."""
-        desk, pause = self._openings.desk_of(followed.task), FIRST_PAUSE_S
+        desk, pause = self.openings.desk_of(followed.task), FIRST_PAUSE_S
         try:
             while True:
                 try:
@@ -207,7 +216,7 @@ class Following:
                 await trio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
         finally:
-            self._openings.forget(followed.task)
+            self.openings.forget(followed.task)
 
     def _part(self, followed: Followed, desk: Desk) -> Callable[[], Awaitable[None]]:
         tasklog = followed.tasklog

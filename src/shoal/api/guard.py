@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import trio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shoal.api.access import Caller, mark
 from shoal.api.problems import Refused, send_problem
-from shoal.api.token import Token
+from shoal.api.token import FILE
 from shoal.errors import UsageError
 
 JSON_BYTES = 256 * 1024
@@ -36,18 +37,27 @@ class Rules:
     """How strict the guard is.
 
     Args:
+        caller: whose an Authorization header is.
         hosts: names besides the loopback ones that a request may ask for; without them a web page whose name was
             pointed at this machine (DNS rebinding) could read what a browser on it may read.
         upload_bytes: of the paths in `uploads`.
+        sizes: most bytes of a request to other paths that may be larger than usual.
         private: whether a GET of this path needs the token as well; everything that changes something does.
+        open: whether anyone may POST there: to sign in.
+        shared: whether a user who has signed in may do this, and not the operator alone.
+        careful_per_minute: how often one address may ask what is open.
     """
 
-    token: Token
+    caller: Callable[[str | None], Caller | None]
     hosts: frozenset[str] = frozenset()
     requests_per_minute: int = 1_200
     upload_bytes: int = 512 * 1024 * 1024
     uploads: frozenset[str] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict)
     private: Callable[[str], bool] = field(default=lambda path: False)
+    open: Callable[[str], bool] = field(default=lambda path: False)
+    shared: Callable[[str], bool] = field(default=lambda path: False)
+    careful_per_minute: int = 30
 
 
 class Buckets:
@@ -80,29 +90,40 @@ class Guard:
     def __init__(self, app: ASGIApp, rules: Rules, buckets: Buckets | None = None) -> None:
         self._app, self._rules = app, rules
         self._buckets = buckets or Buckets(rules.requests_per_minute)
+        self._careful = Buckets(rules.careful_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        wait_s = self._buckets.wait_s((scope.get("client") or ("",))[0])
-        most = self._rules.upload_bytes if scope["path"] in self._rules.uploads else JSON_BYTES
+        rules, path, address = self._rules, scope["path"], (scope.get("client") or ("",))[0]
+        caller = rules.caller(headers.get("authorization"))
+        mark(scope, caller)
+        # Who has signed in is counted by its account: many may come through one proxy.
+        wait_s = self._buckets.wait_s(address if caller is None or caller.is_operator else caller.name)
+        if scope["method"] not in _SAFE and rules.open(path):
+            wait_s = wait_s or self._careful.wait_s(address)
+        most = rules.upload_bytes if path in rules.uploads else rules.sizes.get(path, JSON_BYTES)
         if wait_s:
             error = UsageError("too many requests", code="SHOAL-U51", hint=f"try again in {wait_s:.0f} s or later")
             await send_problem(send, error, headers={"Retry-After": str(int(wait_s) + 1)})
         elif not _is_known(headers.get("host", ""), self._rules.hosts):
             hint = "call it by a loopback name, or add this one to the setting api_hosts"
             await send_problem(send, UsageError("this node has another name", code="SHOAL-U60", hint=hint))
-        elif self._is_locked(scope) and not self._rules.token.admits(headers.get("authorization")):
-            await send_problem(send, _unauthorised(self._rules.token))
+        elif self._is_locked(scope) and caller is None:
+            await send_problem(send, _unauthorised())
+        elif self._is_locked(scope) and caller is not None and not caller.is_operator and not rules.shared(path):
+            await send_problem(send, _not_operator())
         elif _length(headers) > most:
             await send_problem(send, _too_large(most))
         else:
             await self._app(scope, _counted(receive, most), send)
 
     def _is_locked(self, scope: Scope) -> bool:
-        return scope["method"] not in _SAFE or self._rules.private(scope["path"])
+        if scope["method"] in _SAFE:
+            return self._rules.private(scope["path"])
+        return not self._rules.open(scope["path"])
 
 
 class SecurityHeaders:
@@ -162,9 +183,15 @@ def _too_large(most: int) -> UsageError:
     )
 
 
-def _unauthorised(token: Token) -> UsageError:
+def _unauthorised() -> UsageError:
     return UsageError(
-        "this needs the node's token",
+        "this needs the node's token, or a session",
         code="SHOAL-U50",
-        hint=f"send 'Authorization: Bearer TOKEN'; the token is in the file {token.path.name} of the node's directory",
+        hint=f"send 'Authorization: Bearer TOKEN'; the token is in the file {FILE} of the node's directory",
+    )
+
+
+def _not_operator() -> UsageError:
+    return UsageError(
+        "only the node's operator may do this", code="SHOAL-U86", hint="use a node of your own for it: `shoal up`"
     )

@@ -1,7 +1,8 @@
 """Idempotency-Key: a POST that is sent again gets the answer of the first time, and takes effect once.
 
 After draft-ietf-httpapi-idempotency-key-header. Answers are kept in the node's store, so a restart between the two
-changes nothing. What ended in a fault (5xx) or was not let in is not kept: it may be tried again under its key.
+changes nothing. What ended in a fault (5xx) or was not let in is not kept: it may be tried again under its key. Nobody
+gets another caller's answers, and answers that hold secrets are not kept: what makes them is safe to repeat by itself.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import trio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shoal.api.access import caller_of
 from shoal.api.problems import Refused, send_problem
 from shoal.errors import UsageError
 from shoal.ports import Store
@@ -38,14 +40,21 @@ _HEADERS = (b"content-type", b"location")
 class Idempotency:
     """ASGI middleware around everything that reads a body."""
 
-    def __init__(self, app: ASGIApp, store: Store, *, clock: Callable[[], float] = time.time) -> None:
-        self._app, self._store, self._clock = app, store, clock
+    def __init__(
+        self,
+        app: ASGIApp,
+        store: Store,
+        *,
+        secret: Callable[[str], bool] = lambda path: False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app, self._store, self._secret, self._clock = app, store, secret, clock
         self._locks: dict[str, tuple[trio.Lock, int]] = {}
         """By key, with how many wait for it or hold it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         key = Headers(scope=scope).get("idempotency-key") if scope["type"] == "http" else None
-        if key is None or scope["method"] != "POST":
+        if key is None or scope["method"] != "POST" or self._secret(scope["path"]):
             await self._app(scope, receive, send)
             return
         if not _KEY.match(key):
@@ -53,7 +62,9 @@ class Idempotency:
                 send, UsageError("an Idempotency-Key has 1 to 255 printable characters", code="SHOAL-U54")
             )
             return
-        name = hashlib.sha256(key.encode()).hexdigest()
+        caller = caller_of(scope)
+        whose = "" if caller is None or caller.is_operator else f"{caller.name}\n"
+        name = hashlib.sha256(f"{whose}{key}".encode()).hexdigest()
         with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as body:
             try:
                 if not await _read_body(receive, body):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Header, Path, Query, UploadFile
+from fastapi import APIRouter, File, Form, Header, Path, Query, Request, UploadFile
 from starlette.responses import FileResponse, Response
 
 from shoal.api import events, pages, views
 from shoal.api import models as m
+from shoal.api.access import caller_of
 from shoal.api.following import Followed
 from shoal.api.market import task_of
 from shoal.api.problems import documented
@@ -55,7 +56,7 @@ def _add_quotes(routes: APIRouter, service: Service) -> None:
     @routes.post(
         "/quotes",
         status_code=201,
-        responses=documented(401, 402, 409, 413, 422, 429),
+        responses=documented(401, 402, 403, 409, 413, 422, 429),
         openapi_extra=TOKEN,
         tags=["quotes"],
     )
@@ -75,6 +76,7 @@ def _add_quotes(routes: APIRouter, service: Service) -> None:
         idempotency_key: IdempotencyKey = None,
     ) -> m.QuoteRecord:
         """Examine an upload and price it. **This runs `model.py` and `data.py` on this node.** Nothing is spent."""
+        service.need_python()
         parts = {"archive": archive, "model": model, "recipe": recipe, "data": data}
         upload = Upload(**{key: Part(each.filename or "", each.file) for key, each in parts.items() if each})
         terms = Terms(name, label, rounds, trainers, chunks, budget_tinybar, round_timeout_s, bid_s)
@@ -103,15 +105,17 @@ def _add_tasks(routes: APIRouter, service: Service) -> None:
 
     @routes.get("/tasks", responses=documented(422), tags=["tasks"])
     async def list_tasks(
+        request: Request,
         all: Annotated[bool, Query(description="not only this account's")] = False,
         cursor: Cursor = None,
         limit: Limit = pages.LIMIT,
     ) -> m.TaskPage:
-        """The newest first."""
-        created = [each for each in await service.market.tasks() if all or service.is_mine(each)]
+        """The newest first: those of whoever asks, or of the node's account where it is not said who asks."""
+        caller = caller_of(request.scope)
+        created = [each for each in await service.market.tasks() if all or service.belongs(each, caller)]
         page, after = pages.cut(created, _key, cursor=cursor, limit=limit, newest_first=True)
         states = [await service.state_of(each, task_of(each)) for each in page]
-        rows = [views.row(state, mine=service.is_mine(each)) for each, state in zip(page, states, strict=True)]
+        rows = [views.row(state, mine=service.belongs(each, caller)) for each, state in zip(page, states, strict=True)]
         return m.TaskPage(items=rows, next=after)
 
 
@@ -119,10 +123,10 @@ def _add_task(routes: APIRouter, service: Service) -> None:
     streams = events.Streams()
 
     @routes.get("/tasks/{task}", responses=documented(404, 422), tags=["tasks"])
-    async def get_task(wanted: Wanted) -> m.TaskRecord:
+    async def get_task(wanted: Wanted, request: Request) -> m.TaskRecord:
         """Everything that a live page shows."""
         followed = await service.find(wanted)
-        return views.task(followed, mine=service.is_mine(followed.created))
+        return views.task(followed, mine=service.belongs(followed.created, caller_of(request.scope)))
 
     @routes.get(
         "/tasks/{task}/events",

@@ -11,25 +11,33 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_http
 
 from shoal.api import metrics
+from shoal.api.access import Access, Caller
 from shoal.api.app import command_app, resource_app, trainer_app
-from shoal.api.service import Service
+from shoal.api.service import Endpoints, Service
 from shoal.api.token import Token
 from shoal.client.desk import Desk
+from shoal.core.ids import Address
 from shoal.errors import ConfigError, ProcessError
-from shoal.ports import LedgerView, Network
+from shoal.ports import LedgerView, Network, Store
 from shoal.seal.files import whole_file
-from shoal.settings import SERVING
+from shoal.settings import SERVING, Settings
 from shoal.shell.commands import Shell
 from shoal.shell.station import Station
 from shoal.track import check as check_trackers
 
 STOP_S = 1.0
+_PUBLIC_MIRRORS = {
+    "solo": "http://localhost:38081",
+    "testnet": "https://testnet.mirrornode.hedera.com",
+    "mainnet": "https://mainnet-public.mirrornode.hedera.com",
+}
 _BACKLOG = 128
 
 
@@ -39,8 +47,12 @@ class Serving:
 
     url: str
     command_url: str
-    token: Token
+    access: Access
     service: Service
+
+    @property
+    def token(self) -> Token:
+        return self.access.token
 
 
 @asynccontextmanager
@@ -54,13 +66,14 @@ async def serving(desk: Desk, *, peer_id_of: Callable[[bytes], str]) -> AsyncIte
     """
     settings = desk.settings
     check_trackers(settings.trackers)
-    token = Token.load(settings.dir)
+    access = access_of(settings, desk.store, desk.ledger.account, desk.ledger.address)
     with _listening(settings.api_listen) as api, _listening(settings.command_listen) as commands:
-        async with Service.open(desk) as service, station_of(service) as station:
-            served = Serving(_url(api), _url(commands), token, service)
+        places = endpoints_of(settings, _url(api))
+        async with Service.open(desk, endpoints=places) as service, station_of(service) as station:
+            served = Serving(_url(api), _url(commands), access, service)
             metrics.begin("client")
-            resources = resource_app(service, token, peer_id_of=peer_id_of)
-            apps = [(resources, api), (command_app(Shell(station), token), commands)]
+            resources = resource_app(service, access, peer_id_of=peer_id_of)
+            apps = [(resources, api), (command_app(Shell(station), access), commands)]
             async with _serving(apps, desk.ledger):
                 _note(settings.dir, url=served.url, command_url=served.command_url)
                 yield served
@@ -71,6 +84,16 @@ def station_of(service: Service) -> AbstractAsyncContextManager[Station]:
     desk = service.desk
     drive = service.following.drive
     return Station.open("client", desk.settings, desk.network, desk.store, desk=desk, drive=drive)
+
+
+def access_of(settings: Settings, store: Store, account: str = "", address: Address | None = None) -> Access:
+    """Who may do what at a node: its token is made at its first start.
+
+    Args:
+        account, address: the node's own; a bootstrap node has none.
+    """
+    operator = Caller("operator", account, address or Address(bytes(20)))
+    return Access(Token.load(settings.dir), store, operator)
 
 
 @dataclass(frozen=True)
@@ -84,10 +107,10 @@ class CommandServing:
 @asynccontextmanager
 async def serving_commands(station: Station) -> AsyncIterator[CommandServing]:
     """Serve the command port alone, of a node of any role, until the block ends. Raises as `serving`."""
-    token = Token.load(station.settings.dir)
+    access = access_of(station.settings, station.store)
     with _listening(station.settings.command_listen) as listener:
-        served = CommandServing(_url(listener), token)
-        async with _serving([(command_app(Shell(station), token), listener)]):
+        served = CommandServing(_url(listener), access.token)
+        async with _serving([(command_app(Shell(station), access), listener)]):
             _note(station.settings.dir, command_url=served.command_url)
             yield served
 
@@ -129,15 +152,16 @@ async def serving_trainer(desk: Desk) -> AsyncIterator[tuple[str, Token]]:
     Raises:
         ConfigError: SHOAL-C22, C27, the token's file; C26, an address cannot be bound.
     """
-    token, address = Token.load(desk.settings.dir), desk.settings.api_listen
+    access = access_of(desk.settings, desk.store, desk.ledger.account, desk.ledger.address)
+    address = desk.settings.api_listen
     try:
         listener = _listening(address)
     except ProcessError:
         listener = _listening(f"{address.rpartition(':')[0]}:0")
     with listener:
         url = _url(listener)
-        async with _serving([(trainer_app(desk, token), listener)]):
-            yield url, token
+        async with _serving([(trainer_app(desk, access), listener)]):
+            yield url, access.token
 
 
 @asynccontextmanager
@@ -161,6 +185,17 @@ async def serving_metrics(
         url = _url(listener)
         async with _serving([(metrics.metrics_app(network, ledger), listener)], ledger):
             yield url
+
+
+def endpoints_of(settings: Settings, url: str) -> Endpoints:
+    """Where pages are, and what they talk to beside the node served at `url`."""
+    port = urlsplit(url).port
+    own = [url, f"http://127.0.0.1:{port}", f"http://localhost:{port}"]
+    named = [f"{scheme}://{host}" for host in settings.api_hosts for scheme in ("http", "https")]
+    mirror = settings.mirror_rest or _PUBLIC_MIRRORS.get(settings.network, "")
+    # The devnet's mirror speaks gRPC-web as well; elsewhere the SDKs know the public proxies.
+    grpc_web = settings.grpc_web or (mirror if settings.network == "devnet" else "")
+    return Endpoints(mirror, grpc_web, tuple(dict.fromkeys([*own, *named, *settings.api_origins])))
 
 
 async def _serve(app: Any, listener: socket.socket, stop: trio.Event) -> None:

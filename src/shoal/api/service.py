@@ -13,9 +13,13 @@ from typing import Self
 
 import trio
 
+from shoal.api.access import Caller
+from shoal.api.agency import Agency
 from shoal.api.following import Followed, Following
+from shoal.api.graph_quotes import GraphQuotes
 from shoal.api.market import Market, task_of
 from shoal.api.quotes import Quoted, Quotes
+from shoal.api.uploads import Quota, Uploads
 from shoal.client import session
 from shoal.client.cancel import check_cancellable, too_late
 from shoal.client.desk import Desk
@@ -28,6 +32,7 @@ from shoal.content import open_source
 from shoal.core import calls, duties
 from shoal.core.events import TaskCreated
 from shoal.core.ids import TaskId, short, task_id
+from shoal.core.limits import MIB
 from shoal.core.manifest import Manifest
 from shoal.core.money import format_hbar
 from shoal.core.task import Phase, State
@@ -35,6 +40,7 @@ from shoal.errors import CallReverted, MarketError, ShoalError, UsageError
 from shoal.ports import LoggedEvent
 from shoal.roles.client import Secrets
 from shoal.roles.closing import withdraw
+from shoal.settings import Settings
 
 log = logging.getLogger("shoal.api")
 
@@ -42,6 +48,29 @@ RESULT = "result.safetensors"
 RESUME_PAUSE_S = 5.0
 VERIFIED, VERIFIED_S = 64, 15.0
 """Verifications kept in memory, and how long each is told again before it is made anew."""
+SWEEP_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Servers beside this node that a page talks to, and where the pages are."""
+
+    mirror_rest: str = ""
+    grpc_web: str = ""
+    origins: tuple[str, ...] = ()
+    """Of pages that may reach storage directly."""
+
+
+def quota_of(settings: Settings) -> Quota | None:
+    """What a gateway keeps for each user; None for a node that serves its operator alone."""
+    if not settings.gateway:
+        return None
+    return Quota(
+        bytes_per_day=settings.gateway_daily_mib * MIB,
+        bytes_kept=settings.gateway_kept_mib * MIB,
+        objects=settings.gateway_objects,
+        upload_life_s=settings.gateway_upload_hours * 3_600,
+    )
 
 
 @dataclass
@@ -69,11 +98,24 @@ class Service:
     ...     followed = await service.create(quote.id, confirm=True)
     """
 
-    def __init__(self, desk: Desk, nursery: trio.Nursery, *, clock: Callable[[], float] = time.time) -> None:
-        self.desk = desk
+    def __init__(
+        self,
+        desk: Desk,
+        nursery: trio.Nursery,
+        *,
+        endpoints: Endpoints,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.desk, self.endpoints = desk, endpoints
+        settings = desk.settings
         self.market = Market(desk.ledger)
         self.quotes = Quotes(desk, clock=clock)
         self.following = Following(desk, nursery)
+        self.uploads = Uploads(desk, origins=endpoints.origins, quota=quota_of(settings), clock=clock)
+        self.agency = Agency(
+            desk, nursery, market=self.market, following=self.following, uploads=self.uploads, clock=clock
+        )
+        self.graph_quotes = GraphQuotes(desk, self.agency.fees, runs_strangers=not settings.gateway)
         self.resumed = trio.Event()
         """Set once the tasks of before are driven again."""
         self._nursery = nursery
@@ -84,11 +126,12 @@ class Service:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, desk: Desk) -> AsyncIterator[Self]:
+    async def open(cls, desk: Desk, *, endpoints: Endpoints | None = None) -> AsyncIterator[Self]:
         """Its tasks live in a nursery of their own, which ends with this block."""
         async with trio.open_nursery() as nursery:
-            service = cls(desk, nursery)
+            service = cls(desk, nursery, endpoints=endpoints or Endpoints())
             nursery.start_soon(service.resume)
+            nursery.start_soon(service.sweep)
             yield service
             nursery.cancel_scope.cancel()
 
@@ -127,7 +170,28 @@ class Service:
         assert isinstance(created.event, TaskCreated), "a task begins with this event"
         return created.event.client == self.desk.ledger.address
 
+    def belongs(self, created: LoggedEvent, caller: Caller | None) -> bool:
+        """Whether a task is the caller's: of its account, or served for it. Without a caller: the node's own."""
+        if caller is not None and not caller.is_operator:
+            assert isinstance(created.event, TaskCreated), "a task begins with this event"
+            return created.event.client == caller.address
+        errand = self.agency.errand(task_of(created))
+        return self.is_mine(created) or (errand is not None and errand.owner == "operator")
+
     # ------------------------------------------------------------ creating
+
+    def need_python(self) -> None:
+        """Whether this node runs what it is sent.
+
+        Raises:
+            UsageError: SHOAL-U95, it is a gateway: a stranger's `model.py` would run with its rights.
+        """
+        if self.desk.settings.gateway:
+            raise UsageError(
+                "a gateway takes no model.py, which would run on it: graph documents only",
+                code="SHOAL-U95",
+                hint="take a ready model (GET /api/v1/zoo), send a graph document, or use a node of your own",
+            )
 
     async def create(self, quote_id: str, *, confirm: bool) -> Followed:
         """Pay the escrow of a quote; a quote makes one task, however often it is asked for and whatever crashes.
@@ -221,7 +285,18 @@ class Service:
                 log.warning("the tasks of before are not found yet: %s", error)
                 await trio.sleep(RESUME_PAUSE_S)
 
+    async def sweep(self) -> None:
+        """Now and then remove what nobody needs any more."""
+        while True:
+            await trio.sleep(SWEEP_S)
+            try:
+                await self.uploads.sweep()
+                await self.agency.sweep()
+            except ShoalError as error:
+                log.warning("old objects could not be removed: %s", error)
+
     async def _resume(self) -> None:
+        self.agency.resume()
         me = self.desk.ledger.address
         for created in await self.market.tasks():
             if not self.is_mine(created):

@@ -150,6 +150,9 @@ def node_run(
         str | None, typer.Option(metavar="HOST:PORT", help="Serve /metrics here; a client's is its API's.")
     ] = None,
     directory: Dir = None,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="A client for everyone who signs in with a wallet.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -159,6 +162,7 @@ def node_run(
 
     output.set_up_logs(verbose=verbose)
     settings = _settings(directory, as_json, command_listen=command_listen, metrics_listen=metrics_listen)
+    settings = settings.model_copy(update={"gateway": True}) if gateway else settings
     output.run(
         lambda: run_node(settings, role, commands=command_listen is not None, yes=yes, as_json=as_json),
         as_json=as_json,
@@ -185,6 +189,17 @@ def shell(
     settings = _settings(directory, as_json, command_listen=command_listen)
     wish = Wish(role, script, keep_going, command_listen is not None, yes)
     raise SystemExit(output.run(lambda: run_shell(settings, wish, as_json=as_json), as_json=as_json))
+
+
+@app.command()
+def pair(directory: Dir = None, as_json: Json = False) -> None:
+    """Show a code by which the web app of a running node of yours lets you in."""
+    from shoal.cli.pair import pair as run_pair
+
+    settings, local = _settings(directory, as_json), Path(".shoal-network/client")
+    if directory is None and not (settings.dir / "api-token").exists() and local.is_dir():
+        settings = settings.model_copy(update={"dir": local})  # of `shoal up`, in this directory
+    output.run(lambda: run_pair(settings, as_json=as_json), as_json=as_json)
 
 
 @app.command()

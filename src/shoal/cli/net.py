@@ -71,7 +71,7 @@ async def request_running(
         return None
     headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=ASK_S, headers=headers) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=ASK_S, headers=headers, trust_env=False) as http:
             said = await http.request(method, path, json=body)
             answer = said.json()
     except (httpx.HTTPError, ValueError):

@@ -11,7 +11,9 @@ import trio
 from shoal import node as composition
 from shoal.api.server import CommandServing, Serving, serving, serving_commands, serving_metrics
 from shoal.cli import output
+from shoal.cli.pair import show
 from shoal.cli.roles import confirm_role, opener_of
+from shoal.errors import UsageError
 from shoal.ports import Network
 from shoal.settings import Settings
 
@@ -23,6 +25,8 @@ async def run_node(settings: Settings, role: str, *, commands: bool, yes: bool, 
         commands: whether the command port is served; a client serves it in any case, with its API.
     """
     opener_of(role)
+    if settings.gateway and role != "client":
+        raise UsageError("only a client node is a gateway", code="SHOAL-U99", hint="add --role client")
     confirm_role(settings, role, yes=yes)
     async with until_told():
         if role == "client":
@@ -50,6 +54,7 @@ async def _client(settings: Settings, as_json: bool) -> None:
         async with serving(node, peer_id_of=composition.peer_id_of) as served:
             _announce("client", node.network, as_json, **served_at(served))
             show_token(served)
+            show(served.url, served.access.new_code())
             await trio.sleep_forever()
 
 

@@ -9,6 +9,7 @@ import trio
 from shoal.api.server import serving
 from shoal.cli import output
 from shoal.cli.node import served_at, show_token, until_told
+from shoal.cli.pair import show
 from shoal.localnet.stack import local_stack
 from shoal.node import open_node, peer_id_of
 
@@ -29,5 +30,6 @@ async def run_up(
                 for name, value in where.items():
                     output.say(f"{name:12} {value}")
             show_token(served)
+            show(served.url, served.access.new_code())
             output.say("the network runs until Ctrl-C; docs/api.md shows what can be asked of it")
             await trio.sleep_forever()

@@ -31,12 +31,13 @@ class Openings:
 
     def desk_of(self, task: TaskId) -> Desk:
         """The node as the client of one task sees it."""
-        return _TaskDesk(self._desk, _TaskNetwork(self._desk.network, lambda handler: self._set(task, handler)))
+        return _TaskDesk(self._desk, _TaskNetwork(self._desk.network, lambda handler: self.hand_to(task, handler)))
 
     def forget(self, task: TaskId) -> None:
         self._handlers.pop(task, None)
 
-    def _set(self, task: TaskId, handler: Handler) -> None:
+    def hand_to(self, task: TaskId, handler: Handler) -> None:
+        """Who takes the opened bids of a task."""
         self._handlers[task] = handler
 
     async def _take(self, peer_id: str, payload: bytes) -> bytes:

@@ -394,33 +394,62 @@ def quote_of(order: Order, examined: Examined, *, network: str, rate: Rate, now_
         MarketError: SHOAL-T01, the budget is too small.
         UsageError: SHOAL-U06, numbers out of bounds.
     """
-    trainers = order.trainers or examined.recipe.trainers or DEFAULT_TRAINERS
-    chunks = order.chunks or max(trainers, prepare.fewest_chunks(examined.split.train))
-    rounds = order.rounds or examined.recipe.rounds
     auditors = (examined.recipe.auditors or 0) if order.auditors is None else order.auditors
+    wish = Wish(
+        chunks=order.chunks,
+        rounds=order.rounds or examined.recipe.rounds,
+        trainers=order.trainers or examined.recipe.trainers,
+        budget=order.budget,
+        bid_s=order.bid_s,
+        fewest_chunks=prepare.fewest_chunks(examined.split.train),
+        auditors=auditors,
+        audits=(order.audits or examined.recipe.audits) if auditors else order.audits,
+    )
+    return quote_wish(wish, network=network, rate=rate, now_s=now_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a price follows from; None takes what is usual."""
+
+    chunks: int | None
+    rounds: int
+    trainers: int | None
+    budget: Tinybar | None
+    bid_s: int | None
+    fewest_chunks: int = 1
+    auditors: int = 0
+    audits: int | None = None
+    """None, and validators: what is usual."""
+
+
+def quote_wish(wish: Wish, *, network: str, rate: Rate, now_s: int) -> Quote:
+    """As `quote_of`, where the data and the model are elsewhere."""
+    trainers, rounds = wish.trainers or DEFAULT_TRAINERS, wish.rounds
+    chunks = wish.chunks or max(trainers, wish.fewest_chunks)
     timing = _local_timing() if network == "devnet" else Timing()
-    timing = timing if order.bid_s is None else replace(timing, bid_s=order.bid_s)
+    timing = timing if wish.bid_s is None else replace(timing, bid_s=wish.bid_s)
     try:
         return quote(
             chunks=chunks,
             rounds=rounds,
             trainers=trainers,
-            budget=order.budget,
+            budget=wish.budget,
             trainer_fees=pricing.fees_per_unit(
                 rounds=rounds,
                 chunks=-(-chunks // trainers),
                 confirm_every=confirm_every_of(rounds),
                 rate=rate,
-                audits=-(-(order.audits or 0) // trainers),
+                audits=-(-(wish.audits or 0) // trainers),
             ),
             timing=timing,
             now_s=now_s,
-            auditors=auditors,
-            audits=(order.audits or examined.recipe.audits) if auditors else order.audits,
+            auditors=wish.auditors,
+            audits=wish.audits,
         )
     except BudgetTooSmall as error:
         raise MarketError(
-            f"a budget of {format_hbar(order.budget or 0)} is too small for {chunks} chunks x {rounds} rounds",
+            f"a budget of {format_hbar(wish.budget or 0)} is too small for {chunks} chunks x {rounds} rounds",
             code="SHOAL-T01",
             hint=f"at least {format_hbar(error.needed)}; `shoal train --dry-run` tells what trainers will ask",
             money="nothing was spent",

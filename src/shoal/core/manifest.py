@@ -75,6 +75,8 @@ class Manifest:
     summary: dict[str, Any]
     """For people: name, rows, classes, shape. Never data."""
     audit: AuditRules | None = None
+    via: bytes = b""
+    """Signing key of the node that serves the document and takes opened bids in the client's place; may be empty."""
 
     def to_bytes(self) -> bytes:
         audit = self.audit
@@ -93,6 +95,7 @@ class Manifest:
                 "slot_bytes": self.slot_bytes,
                 "rules": [self.rules.round_timeout_s, self.rules.aggregate_timeout_s, self.rules.confirm_every],
                 "summary": self.summary,
+                **({"via": self.via} if self.via else {}),
             }
             | ({"audit": [audit.open_s, audit.verdict_s, audit.tolerance_ppm]} if audit else {})
         )
@@ -125,6 +128,7 @@ class Manifest:
                 rules=_parse_rules(value["rules"]),
                 summary=_table(value["summary"]),
                 audit=_parse_audit(value["audit"]) if "audit" in value else None,
+                via=_sized(value["via"], 32) if "via" in value else b"",
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CodecError(f"not a manifest: {error}") from error

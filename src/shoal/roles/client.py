@@ -16,20 +16,20 @@ import trio
 from shoal import seal
 from shoal.core import calls, duties
 from shoal.core.assign import assign
-from shoal.core.auction import Award, Bid, clear
-from shoal.core.codec import CodecError, decode, digest, encode
-from shoal.core.entries import BidCommitment, verify_signature
+from shoal.core.auction import Award, clear
+from shoal.core.codec import decode, digest, encode
 from shoal.core.ids import Address, short
 from shoal.core.manifest import Manifest
 from shoal.core.merkle import AwardLeaf
 from shoal.core.money import Tinybar
 from shoal.core.task import SECOND_NS, Phase, State
-from shoal.errors import CryptoError, LedgerError, MarketError, NetworkError, StorageError
+from shoal.errors import CryptoError, LedgerError, NetworkError, StorageError
 from shoal.ports import Blobs, Keys, Ledger, Network, Store
 from shoal.roles import bundle as b
 from shoal.roles.closing import call, withdraw
+from shoal.roles.opened import OpenedBids
 from shoal.roles.tasklog import TaskLog
-from shoal.roles.trainer import OPENING, market_topic, parse_opening
+from shoal.roles.trainer import OPENING, market_topic
 
 log = logging.getLogger("shoal.client")
 
@@ -86,9 +86,7 @@ class Client:
         self._keys, self._store = keys, store
         self._manifest, self._secrets, self._dir = manifest, secrets, dir
         self._me = ledger.address
-        self._openings: dict[Address, Bid] = {}
-        self._sealed: dict[Address, BidCommitment | None] = {}
-        """Whose bid on the topic counts: the first that its trainer really signed; None where there is none."""
+        self._opened = OpenedBids(tasklog, ledger)
         self._posted = {_name(entry.kind, entry.body) for entry in tasklog.outbox}
         network.serve(OPENING, self._take_opening)
         network.provide(manifest.document.sha256, document)
@@ -162,21 +160,7 @@ class Client:
 
     async def _take_opening(self, peer_id: str, payload: bytes) -> bytes:
         """A trainer opens its bid. Whether it was sealed in time is looked up in the log at the award."""
-        try:
-            task, bid = parse_opening(payload)
-        except CodecError as error:
-            raise MarketError(str(error)) from error
-        if task != self._tasklog.place.task:
-            raise MarketError("another task's bid")
-        if self._tasklog.log.now_ns <= self._tasklog.log.plan.bid_until * SECOND_NS:
-            raise MarketError("too early: bids are opened after the deadline")
-        commitment = bid.commitment(task)
-        if all(each.commitment != commitment for each in self._tasklog.bids.get(bid.trainer, ())):
-            raise MarketError("this is not a bid that was sealed")
-        sealed = await self._sealed_bid(bid.trainer)
-        if sealed is None or sealed.commitment != commitment:
-            raise MarketError("this is not the bid that was sealed")
-        self._openings[bid.trainer] = bid
+        await self._opened.take(payload)
         return b"seen"
 
     async def _open(self, state: State) -> bool:
@@ -186,12 +170,11 @@ class Client:
         deadline = state.plan.bid_until * SECOND_NS
         if state.now_ns <= deadline:
             return False
-        all_open = self._tasklog.bids.keys() <= self._openings.keys()
-        if not all_open and state.now_ns <= deadline + OPENING_GRACE_S * SECOND_NS:
+        if not self._opened.all_are_open and state.now_ns <= deadline + OPENING_GRACE_S * SECOND_NS:
             return False
         award = await self._clear(state)
         if award is None:
-            heard, shown = len(self._tasklog.bids), len(self._openings)
+            heard, shown = len(self._tasklog.bids), len(self._opened.bids)
             log.warning("sealed in time: %d bids, opened: %d; too few at this price", heard, shown)
             await call(self._tasklog, self._ledger, calls.Cancel(state.place.task))
             return True
@@ -200,22 +183,13 @@ class Client:
         await call(self._tasklog, self._ledger, calls.Award(state.place.task, root, award.unit_price, award.primaries))
         return True
 
-    async def _sealed_bid(self, trainer: Address) -> BidCommitment | None:
-        """Asked for after the deadline, when the log takes no more bids."""
-        if trainer not in self._sealed:
-            key = (await self._ledger.account_state(trainer)).signing_key
-            bids = self._tasklog.bids.get(trainer, ())
-            signed = (bid for bid in bids if verify_signature(key, bid.payload, bid.signature))
-            self._sealed[trainer] = next(signed, None)
-        return self._sealed[trainer]
-
     async def _clear(self, state: State) -> Award | None:
         """The auction over all bids that were sealed in time by registered trainers with enough stake."""
         remembered = self._store.get("awards", state.place.task.hex())
         if remembered is not None:
             return _decode_award(remembered)
         good = []
-        for trainer, bid in list(self._openings.items()):
+        for trainer, bid in list(self._opened.bids.items()):
             account = await self._ledger.account_state(trainer)
             if account.free_stake_tinybar < state.plan.stake_per_seat:
                 log.warning("a bid without enough free stake is left out")

@@ -9,6 +9,7 @@ import trio
 
 from shoal.core import limits
 from shoal.core.manifest import Manifest
+from shoal.core.task import State
 from shoal.errors import NetworkError, ShoalError
 from shoal.ports import Network
 from shoal.roles.tasklog import TaskLog
@@ -39,8 +40,8 @@ async def get_document(
     failure: ShoalError | None = None
     while not out.exists():
         state = tasklog.log
-        known = [state.client, *(seat.trainer for seat in state.seats)]
-        named = [peer_id_of(state.authors[who].signing_key) for who in known]
+        keys = [node_key(state), *(state.authors[seat.trainer].signing_key for seat in state.seats)]
+        named = [peer_id_of(key) for key in keys]
         others = [peer.peer_id for peer in network.peers() if peer.connected and peer.peer_id not in named]
         for peer in [named[0], *others, *named[1:]]:
             if peer == network.peer_id:
@@ -55,3 +56,9 @@ async def get_document(
                 raise NetworkError("nobody reachable has the model's graph document", code="SHOAL-N11") from failure
             await trio.sleep(DOCUMENT_PAUSE_S)
     network.provide(manifest.document.sha256, out)
+
+
+def node_key(log: State) -> bytes:
+    """The key of the node that speaks for the client among peers: the one that the manifest names, else its own."""
+    via = log.manifest.via if log.manifest is not None else b""
+    return via or log.authors[log.client].signing_key

@@ -29,7 +29,7 @@ from shoal.core.task import SECOND_NS, Phase, State
 from shoal.errors import CallReverted, LedgerError, MarketError, NetworkError, ShoalError
 from shoal.ports import Engine, Keys, Ledger, LoggedEvent, Network, Store, Transfer
 from shoal.roles.closing import close
-from shoal.roles.documents import get_document
+from shoal.roles.documents import get_document, node_key
 from shoal.roles.feed import MarketFeed
 from shoal.roles.gate import Gate
 from shoal.roles.objects import TaskObjects
@@ -446,7 +446,7 @@ class Trainer:
 
     async def _open_bid(self, tasklog: TaskLog, bid: Bid) -> None:
         """Show the bid to the client, again and again until it says that it has it."""
-        client = self._peer_id_of(tasklog.log.authors[tasklog.log.client].signing_key)
+        client = self._peer_id_of(node_key(tasklog.log))
         payload = opening(tasklog.place.task, bid)
         while True:
             try:

@@ -16,14 +16,17 @@ import httpx
 import trio
 from trio.testing import MockClock
 
+from shoal.api.access import Access, Caller
 from shoal.api.app import command_app, resource_app
 from shoal.api.server import Serving, serving, station_of
-from shoal.api.service import Service
+from shoal.api.service import Endpoints, Service
 from shoal.api.token import Token
+from shoal.core.codec import digest
 from shoal.core.entries import Place
-from shoal.core.ids import TaskId
+from shoal.core.ids import Address, TaskId
 from shoal.core.money import Tinybar
-from shoal.ports import Liabilities, Movement
+from shoal.errors import UsageError
+from shoal.ports import AccountKey, Liabilities, Movement
 from shoal.settings import Settings
 from shoal.shell.commands import Shell
 from shoal.testing.follower import CONTRACT, NETWORK
@@ -82,10 +85,20 @@ class Ledger(LedgerPort):
         super().__init__(ledger, address)
         self.topics: list[str] = []
         self.held = Tinybar(10**12)
+        self.accounts: dict[str, tuple[Address, AccountKey | None]] = {}
+        """Those of users, with their keys."""
 
     async def create_topic(self, memo: str) -> int:
         self.topics.append(memo)
         return 1_000 + len(self.topics)
+
+    async def address_of(self, account: str) -> Address:
+        return self.accounts[account][0] if account in self.accounts else Address(digest(account.encode())[:20])
+
+    async def key_of(self, account: str) -> AccountKey | None:
+        if account not in self.accounts:
+            raise UsageError("there is no such account", code="SHOAL-U83")
+        return self.accounts[account][1]
 
     async def balance(self, account: str | None = None) -> Tinybar:
         return self.held
@@ -151,6 +164,7 @@ class Api:
     commands: httpx.AsyncClient
     app: Any = field(repr=False)
     command_app: Any = field(repr=False)
+    access: Access = field(repr=False)
 
     @property
     def authorised(self) -> dict[str, str]:
@@ -172,13 +186,15 @@ class Api:
 async def api(desk: Desk) -> AsyncIterator[Api]:
     """A process's life: the same desk may have several, one after the other."""
     made = Token.load(desk.settings.dir)
-    async with Service.open(desk) as service:
-        app = resource_app(service, made, peer_id_of=peer_id_of)
+    access = Access(made, desk.store, Caller("operator", desk.ledger.account, desk.ledger.address))
+    endpoints = Endpoints("http://mirror:5551", "http://mirror:5551", ("http://127.0.0.1:8420",))
+    async with Service.open(desk, endpoints=endpoints) as service:
+        app = resource_app(service, access, peer_id_of=peer_id_of)
         async with station_of(service) as station:
-            commands = command_app(Shell(station), made)
+            commands = command_app(Shell(station), access)
             async with _client(app) as http, _client(commands) as asked:
                 token = made.fresh or made.path.read_text().strip()
-                yield Api(desk, service, token, http, asked, app, commands)
+                yield Api(desk, service, token, http, asked, app, commands, access)
 
 
 def _client(app: Any) -> httpx.AsyncClient:

@@ -16,7 +16,7 @@ from .desk import Served, served_in_a_thread
 EXAMPLES = 6
 
 
-@pytest.mark.parametrize(("part", "least"), [("url", 15), ("command_url", 2)])
+@pytest.mark.parametrize(("part", "least"), [("url", 40), ("command_url", 2)])
 def test_no_request_makes_it_fail(tmp_path: Path, part: str, least: int) -> None:
     with served_in_a_thread(tmp_path, api_requests_per_minute=1_000_000) as served:
         base = getattr(served, part)

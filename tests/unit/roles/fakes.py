@@ -397,6 +397,9 @@ class FakeStorage:
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
         self.objects: dict[str, bytes] = {}
+        self.under_way: dict[str, dict[int, bytes]] = {}
+        """Parts of objects that are not whole, by key."""
+        self.origins: tuple[str, ...] = ()
         self.refuses: Callable[[str, str], bool] = lambda method, key: False
         self.puts: list[str] = []
         self.gets: list[str] = []
@@ -419,8 +422,41 @@ class FakeStorage:
     def presign_get(self, key: str, *, expires_s: int) -> str:
         return self._url("GET", key, expires_s, 0)
 
-    def presign_put(self, key: str, *, size_bytes: int, expires_s: int) -> str:
+    def presign_put(self, key: str, *, size_bytes: int, expires_s: int, again: bool = False) -> str:
         return self._url("PUT", key, expires_s, size_bytes)
+
+    async def size_of(self, key: str) -> int | None:
+        await trio.lowlevel.checkpoint()
+        return len(self.objects[key]) if key in self.objects else None
+
+    async def remove(self, prefix: str) -> None:
+        await trio.lowlevel.checkpoint()
+        for key in [key for key in self.objects if key.startswith(prefix)]:
+            del self.objects[key]
+
+    async def allow_origins(self, origins: Sequence[str]) -> None:
+        await trio.lowlevel.checkpoint()
+        self.origins = tuple(origins)
+
+    async def begin_parts(self, key: str) -> str:
+        await trio.lowlevel.checkpoint()
+        self.under_way[key] = {}
+        return f"parts-of-{key}"
+
+    def presign_part(self, key: str, parts_id: str, number: int, *, size_bytes: int, expires_s: int) -> str:
+        return self._url(f"PART{number}", key, expires_s, size_bytes)
+
+    async def parts(self, key: str, parts_id: str) -> Mapping[int, int]:
+        await trio.lowlevel.checkpoint()
+        return {number: len(data) for number, data in self.under_way.get(key, {}).items()}
+
+    async def join_parts(self, key: str, parts_id: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.objects[key] = b"".join(data for _, data in sorted(self.under_way.pop(key).items()))
+
+    async def drop_parts(self, key: str, parts_id: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.under_way.pop(key, None)
 
     def _url(self, method: str, key: str, expires_s: int, size: int) -> str:
         until_s = self._now_ns() // SECOND_NS + expires_s

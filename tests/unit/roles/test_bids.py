@@ -124,7 +124,7 @@ async def test_an_opening_that_comes_while_the_auction_clears_does_not_break_it(
     plain = w.client._ledger.account_state
 
     async def slow(address: Address) -> AccountState:
-        w.client._openings.setdefault(w.scene.trainers[2], w.bid(2))
+        w.client._opened.bids.setdefault(w.scene.trainers[2], w.bid(2))
         return await plain(address)
 
     w.client._ledger.account_state = slow  # type: ignore[method-assign]

@@ -20,8 +20,8 @@ from shoal.core.fees import Rate
 from shoal.core.ids import Address, TaskId, address_text, parse_address
 from shoal.core.money import Tinybar
 from shoal.core.standing import TaskView
-from shoal.errors import CallReverted, ConfigError
-from shoal.ports import AccountState, Liabilities, LoggedEvent, Message, Movement
+from shoal.errors import CallReverted, ConfigError, UsageError
+from shoal.ports import AccountKey, AccountState, Liabilities, LoggedEvent, Message, Movement
 
 NOBODY = Address(bytes(20))
 _RATE_S = 600.0
@@ -112,6 +112,24 @@ class LedgerReader:
     @legible
     async def address_of(self, account: str) -> Address:
         return parse_address((await self._mirror.need(f"/accounts/{account}"))["evm_address"])
+
+    @legible
+    async def key_of(self, account: str) -> AccountKey | None:
+        row = await self._mirror.get(f"/accounts/{account}")
+        if row is None:
+            raise UsageError(
+                f"there is no account {account} on this network",
+                code="SHOAL-U83",
+                hint="check the account and that the wallet is on this node's network",
+            )
+        key = row.get("key") or {}
+        data = str(key.get("key") or "")
+        match key.get("_type"), len(data):
+            case "ED25519", 64:
+                return AccountKey("ED25519", bytes.fromhex(data))
+            case "ECDSA_SECP256K1", 66:
+                return AccountKey("ECDSA_SECP256K1", bytes.fromhex(data))
+        return None
 
     @legible
     async def liabilities(self) -> Liabilities:
