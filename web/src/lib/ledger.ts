@@ -1,0 +1,35 @@
+/** Networks and what lies on their ledgers: how serious a network is, and where a thing on it can be seen. */
+
+import type { Info } from "../api/info";
+
+/** Networks whose money is worth something, or whose ledger others see, are told apart by colour. */
+export function networkTone(network: string | undefined): string {
+  if (network === "mainnet") return "bad";
+  if (network === "testnet" || network === "previewnet") return "warn";
+  return network ? "good" : "";
+}
+
+export function networkMeaning(network: string | undefined): string {
+  if (network === "mainnet") return "Real money: every payment here is final.";
+  if (network === "testnet" || network === "previewnet") return "A public test network: its HBAR is worth nothing.";
+  if (network) return "A network on this machine: its HBAR is play money.";
+  return "This node does not say which network it uses.";
+}
+
+const EXPLORERS = new Set(["mainnet", "testnet", "previewnet"]);
+
+/** Where a transaction, topic, contract or account can be seen by anyone; off the public networks, the node's own mirror. */
+export function ledgerLink(info: Info | null, kind: "transaction" | "topic" | "contract" | "account", id: string): string | null {
+  if (!info) return null;
+  if (EXPLORERS.has(info.network)) return `https://hashscan.io/${info.network}/${kind}/${encodeURIComponent(id)}`;
+  const rest = info.mirror.rest.replace(/\/+$/, "").replace(/\/api\/v1$/, "");
+  if (kind === "transaction") return `${rest}/api/v1/transactions/${mirrorId(id)}`;
+  if (kind === "topic") return `${rest}/api/v1/topics/${id}/messages`;
+  return `${rest}/api/v1/${kind}s/${id}`;
+}
+
+/** A mirror node writes `0.0.2@17.5` as `0.0.2-17-5`. */
+export function mirrorId(transaction: string): string {
+  const [account, time] = transaction.split("@");
+  return time === undefined ? transaction : `${account}-${time.replace(".", "-")}`;
+}
