@@ -36,9 +36,11 @@ export async function network(): Promise<Network> {
   const dir = mkdtempSync(join(tmpdir(), "shoal-web-"));
   const python = process.env["PYTHON"] ?? join(WEB, "../.venv/bin/python");
   const child = spawn(python, ["-m", "shoal", "up", "--json", "--dir", dir, "--listen", "127.0.0.1:0", "--command-listen", "127.0.0.1:0"], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, PYTHONPATH: join(WEB, "../src") },
   });
+  let talk = "";
+  child.stderr!.on("data", (piece: Buffer) => (talk = (talk + piece.toString()).slice(-4000)));
   const line = await new Promise<string>((resolve, reject) => {
     let text = "";
     child.stdout!.on("data", (piece: Buffer) => {
@@ -46,7 +48,7 @@ export async function network(): Promise<Network> {
       const found = text.split("\n").find((each) => each.includes('"event": "up"') || each.includes('"event":"up"'));
       if (found) resolve(found);
     });
-    child.once("exit", (code) => reject(new Error(`shoal up ended with ${code}`)));
+    child.once("exit", (code) => reject(new Error(`shoal up ended with ${code}: ${talk}`)));
   });
   const { url, client_dir } = JSON.parse(line) as { url: string; client_dir: string };
   const stop = async () => {

@@ -6,19 +6,23 @@ import "./styles/base.css";
 import "./styles/shell.css";
 import "./styles/parts.css";
 
-import { createTheme, MantineProvider, Modal } from "@mantine/core";
+import { createTheme, defaultVariantColorsResolver, MantineProvider, Modal } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
 import { Problem } from "./api/problem";
-import { takePairingCode } from "./api/session";
+import { takePairingCode } from "./api/pairing";
 import { router } from "./router";
 
 const theme = createTheme({
   fontFamily: "Inter, system-ui, sans-serif",
   defaultRadius: "md",
+  variantColorResolver: (input) => {
+    const found = defaultVariantColorsResolver(input);
+    return input.variant === "filled" ? { ...found, color: input.color === "red" ? "var(--on-bad)" : "var(--on-accent)" } : found;
+  },
   // Locking the page's scroll would insert a style element, which the policy forbids.
   components: { Modal: Modal.extend({ defaultProps: { lockScroll: false } }) },
 });

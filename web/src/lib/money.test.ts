@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import * as money from "./money";
 
 const { parseHbar } = money;
-const plain = (text: string) => text.replaceAll("\u202f", " ");
+const plain = (text: string) => text.replaceAll("\u00a0", " ");
 const hbar = (...of: Parameters<typeof money.hbar>) => plain(money.hbar(...of));
 const short = (amount: number) => plain(money.short(amount));
 

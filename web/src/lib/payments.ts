@@ -30,7 +30,8 @@ const NAMES: Record<string, string> = {
   FILEAPPEND: "File stored",
 };
 
-export function nameOf(movement: Movement): string {
+export function nameOf(movement: Movement, net = 0): string {
+  if (/^(CONTRACTCALL|ETHEREUMTRANSACTION)$/.test(movement.name) && net) return net < 0 ? "Paid into the contract" : "Came back from the contract";
   return NAMES[movement.name] ?? movement.name.charAt(0) + movement.name.slice(1).toLowerCase();
 }
 
@@ -58,7 +59,7 @@ export function linesOf(movements: readonly Movement[], account: string): Line[]
     const fee = movement.payer === account ? movement.fee_tinybar : 0;
     balance += change;
     const others = Object.entries(movement.transfers).filter(([name, amount]) => name !== account && amount !== 0 && !isFeeAccount(name)).map(([name]) => name);
-    return { transaction: movement.transaction, at: movement.at, what: nameOf(movement), result: movement.result, change, fee, net: change + fee, others, balance };
+    return { transaction: movement.transaction, at: movement.at, what: nameOf(movement, change + fee), result: movement.result, change, fee, net: change + fee, others, balance };
   });
 }
 

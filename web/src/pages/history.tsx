@@ -20,7 +20,7 @@ const FILTERS: { value: Filter; label: string; takes: (row: TaskRow) => boolean 
   { value: "all", label: "All", takes: () => true },
   { value: "running", label: "Under way", takes: (row) => !isOver(row.phase) },
   { value: "settled", label: "Completed", takes: (row) => row.phase === "settled" },
-  { value: "ended", label: "Ended early", takes: (row) => isOver(row.phase) && row.phase !== "settled" },
+  { value: "ended", label: "Ended", takes: (row) => isOver(row.phase) && row.phase !== "settled" },
 ];
 
 export default function History() {

@@ -5,11 +5,13 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { lazy, Suspense, useState } from "react";
 
+import { contractEvents } from "../api/contract-events";
 import type { Peer, TaskRow, Trainer } from "../api/client";
 import { useInfo } from "../api/info";
 import { ledgerLink, networkMeaning, networkTone } from "../lib/ledger";
 import { mesh as meshQuery, peers as peersQuery, tasks as tasksQuery, trainers as trainersQuery } from "../api/queries";
 import { Ago, Card, Fact, Id, Money, Outside, Page, Phase, Pill } from "../ui/bits";
+import { ContractEvents } from "../ui/contract-events";
 import { Ask, Bones, Empty } from "../ui/state";
 import { VirtualList } from "../ui/virtual-list";
 
@@ -28,13 +30,14 @@ export default function Network() {
             data={[
               { value: "peers", label: "Peers" },
               { value: "trainers", label: "Trainers" },
-              { value: "tasks", label: "All tasks" },
+              { value: "tasks", label: "Tasks" },
+              { value: "ledger", label: "Ledger" },
             ]}
             value={what}
             onChange={setWhat}
             aria-label="What to look at"
           />
-          {what === "peers" ? <Peers /> : what === "trainers" ? <Trainers /> : <Tasks />}
+          {what === "peers" ? <Peers /> : what === "trainers" ? <Trainers /> : what === "tasks" ? <Tasks /> : <Ledger />}
         </div>
         <div className="stack wide">
           <Card title="This network" aside={<Pill tone={networkTone(info?.network)} dot>{info?.network ?? "not told"}</Pill>}>
@@ -146,6 +149,12 @@ function Trainers() {
       )}
     </Ask>
   );
+}
+
+function Ledger() {
+  const { data } = useQuery(contractEvents(null));
+  if (data === null) return <Empty title="This node does not tell the contract's events">Each training shows its own messages and, where the node knows them, its transactions.</Empty>;
+  return <ContractEvents task={null} />;
 }
 
 function Tasks() {

@@ -67,8 +67,7 @@ function Weights({ record }: { record: TaskRecord }) {
     },
   });
   return (
-    <div className="split">
-      <div className="stack wide">
+    <div className="stack wide">
         <Card title="Weights">
           <div className="grid facts">
             <Fact label={`Final ${record.metric}`} note="on rows kept aside">
@@ -130,7 +129,6 @@ function Weights({ record }: { record: TaskRecord }) {
             </div>
           </Card>
         ) : null}
-      </div>
       <Card title="Load it" aside={<Copy text={codeFor(file)} label="Copy the code" />}>
         <pre className="code" tabIndex={0} aria-label="Python code that loads the weights">
           {codeFor(file)}

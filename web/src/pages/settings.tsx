@@ -16,7 +16,7 @@ export default function Settings() {
   const { data: session } = useQuery(sessionQuery);
   return (
     <Page title="Settings" lead="Of this browser and this tab.">
-      <div className="grid">
+      <div className="grid two">
         <Card title="Looks">
           <SegmentedControl
             data={[

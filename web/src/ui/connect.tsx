@@ -6,7 +6,8 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 
 import { asProblem, type Problem } from "../api/problem";
-import { isCode, pair, setToken } from "../api/session";
+import { pair } from "../api/pairing";
+import { isCode, setToken } from "../api/session";
 
 export function Connect({ why = "This needs the right to act for the node's account." }: { why?: string }) {
   const [text, setText] = useState("");

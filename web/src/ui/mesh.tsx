@@ -11,8 +11,8 @@ export interface MeshPeer {
   me?: boolean;
 }
 
-const WIDTH = 480;
-const HEIGHT = 280;
+const WIDTH = 320;
+const HEIGHT = 240;
 const COLOURS: Record<string, string> = {
   me: "var(--accent)",
   trainer: "var(--t4)",
@@ -61,11 +61,11 @@ function layout(peers: MeshPeer[]): Placed[] {
   const nodes: Placed[] = peers.map((peer) => ({ peer }));
   const mine = nodes.find((each) => each.peer.me);
   const links = mine ? nodes.filter((each) => each !== mine).map((each) => ({ source: mine, target: each })) : [];
-  const spread = Math.max(40, Math.min(95, 420 / Math.sqrt(peers.length)));
+  const spread = Math.max(30, Math.min(78, 300 / Math.sqrt(peers.length)));
   forceSimulation(nodes)
-    .force("charge", forceManyBody().strength(-320))
+    .force("charge", forceManyBody().strength(-260))
     .force("link", forceLink(links).distance(spread).strength(0.5))
-    .force("apart", forceCollide(34))
+    .force("apart", forceCollide(26))
     .force("centre", forceCenter(WIDTH / 2, HEIGHT / 2 - 6))
     .stop()
     .tick(300);

@@ -14,10 +14,14 @@ export function CountdownCard({ record, fetchedAt }: { record: TaskRecord; fetch
   const left = found.at - now;
   const share = Math.min(1, Math.max(0, (now - found.since) / Math.max(1, found.at - found.since)));
   return (
-    <Card title={found.text}>
-      <div className="big num" role="timer">
-        {left > 0 ? span(Math.ceil(left)) : "any moment"}
-      </div>
+    <Card
+      title={found.text}
+      aside={
+        <span className="big num" role="timer">
+          {left > 0 ? span(Math.ceil(left)) : "any moment"}
+        </span>
+      }
+    >
       <div className="bar" aria-hidden>
         <i className="earned" style={{ width: `${share * 100}%` }} />
       </div>

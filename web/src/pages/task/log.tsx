@@ -40,7 +40,7 @@ export function LogCard({ record, log, more }: { record: TaskRecord; log: readon
                 </span>
               </span>
               <span className="soft num small">{clock(each.at - record.created_at)}</span>
-              {each.signed === false ? <Pill tone="bad">not signed by its author</Pill> : each.signed ? <Pill tone="good">signed</Pill> : <Pill>signer unknown</Pill>}
+              {each.signed === false ? <Pill tone="bad">not signed by its author</Pill> : each.signed ? <Pill tone="good">signed</Pill> : <Pill>{each.kind === "bid" ? "sealed" : "unsigned"}</Pill>}
             </div>
           )}
         />

@@ -11,6 +11,7 @@ import { isOver } from "../../api/queries";
 import type { Story } from "../../api/stream";
 import { STEPS, stepOf } from "../../lib/task-view";
 import { Card, Id, Page, Phase, Pill } from "../../ui/bits";
+import { ContractEvents } from "../../ui/contract-events";
 import { Bones, Notice, ProblemNotice } from "../../ui/state";
 import { Steps } from "../../ui/steps";
 import { Bids } from "./bids";
@@ -71,16 +72,17 @@ export function TaskView(props: TaskViewProps) {
       {props.problem ? <ProblemNotice problem={asProblem(props.problem)} stale /> : null}
       <Trouble record={record} />
       <Ended record={record} />
+      {recorded || over ? null : <CountdownCard record={record} fetchedAt={props.fetchedAt} />}
       <div className="split">
         <div className="stack wide">
           <Curves record={record} />
           <Rounds record={record} />
           <Seats record={record} />
           <StoryCard story={story} />
+          {recorded ? null : <ContractEvents task={record.task_id} />}
           <LogCard record={record} log={props.log} more={props.more} />
         </div>
         <div className="stack wide">
-          {recorded || over ? null : <CountdownCard record={record} fetchedAt={props.fetchedAt} />}
           <MoneyCard record={record} />
           <Bids record={record} />
           <Card title="Peers">
