@@ -90,6 +90,7 @@ for (;;) {
   await wait(300);
 }
 keep("events", await events(task));
+keep("bids", await optional(`/api/v1/tasks/${task}/bids`));
 keep("log", await ask(`/api/v1/tasks/${task}/log?limit=200`));
 
 const second = await create(await quote("plants-again"));
@@ -100,5 +101,6 @@ await wait(4000);
 keep("tasks", await ask("/api/v1/tasks?all=true"));
 keep("movements", await ask("/api/v1/ledger/movements?limit=200"));
 for (const [name, path] of [["peers", "/api/v1/peers"], ["mesh", "/api/v1/mesh"], ["trainers", "/api/v1/trainers"], ["readyz", "/readyz"]]) keep(name, await ask(path));
+keep("contract-events", await optional("/api/v1/ledger/contract-events?limit=200"));
 keep("info", await optional("/api/v1/info"));
 keep("session", await optional("/api/v1/session"));

@@ -39,9 +39,16 @@ async function answer(request: Request, path: string, query: URLSearchParams, st
   if (path === "/api/v1/trainers") return json(await list("trainers"));
   if (path === "/api/v1/ledger/movements") return json(await list("movements"));
   if (path === "/api/v1/session") return json(await recorded("session"));
+  if (path === "/api/v1/ledger/contract-events") return json(await list("contract-events"));
   if (path === "/readyz") return json(await recorded("readyz"));
   if (path.endsWith("/cancel")) return json(await recorded("cancel"));
-  if (path.endsWith("/log")) return json(await list("log"));
+  if (path.endsWith("/bids")) return json(state === "open" ? null : await recorded("bids"));
+  if (path.endsWith("/log")) {
+    const found = (await list("log")) as { items: { at: number }[] };
+    const by = (await record(state)).created_at - (await recorded<TaskRecord>("task-settled")).created_at;
+    for (const each of found.items) each.at += by;
+    return json(found);
+  }
   if (/^\/api\/v1\/tasks\/[^/]+$/.test(path)) return json(await record(state));
   return problem(404, { ...AWAY, title: "The request cannot be carried out", code: "SHOAL-U61", detail: "there is no such resource", money: "" });
 }

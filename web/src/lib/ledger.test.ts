@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { Info } from "../api/info";
-import { ledgerLink, mirrorId } from "./ledger";
+import { accountText, ledgerLink, mirrorId } from "./ledger";
 
 const info = (network: string): Info => ({
   version: "0",
@@ -19,6 +19,11 @@ it("links to HashScan on public networks, and to the node's mirror elsewhere", (
   expect(ledgerLink(info("devnet"), "transaction", "0.0.2@17.5")).toBe("http://127.0.0.1:5551/api/v1/transactions/0.0.2-17-5");
   expect(ledgerLink(info("devnet"), "contract", "0.0.9")).toBe("http://127.0.0.1:5551/api/v1/contracts/0.0.9");
   expect(ledgerLink(null, "topic", "0.0.5")).toBeNull();
+});
+
+it("reads an account out of its address, where it is there", () => {
+  expect(accountText("0x00000000000000000000000000000000000003ef")).toBe("0.0.1007");
+  expect(accountText("0x7f5c764cbc14f9669b88837ca1490cca17c31607")).toBe("0x7f5c…1607");
 });
 
 it("leaves a mirror's own writing as it is", () => {

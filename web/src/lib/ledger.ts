@@ -28,6 +28,12 @@ export function ledgerLink(info: Info | null, kind: "transaction" | "topic" | "c
   return `${rest}/api/v1/${kind}s/${id}`;
 }
 
+/** An account's number, where its address tells it: Hedera writes it into the last bytes of an address that is mostly zeros. */
+export function accountText(address: string): string {
+  const found = /^0x0{24}([0-9a-f]{16})$/i.exec(address);
+  return found ? `0.0.${BigInt(`0x${found[1]!}`)}` : `${address.slice(0, 6)}…${address.slice(-4)}`;
+}
+
 /** A mirror node writes `0.0.2@17.5` as `0.0.2-17-5`. */
 export function mirrorId(transaction: string): string {
   const [account, time] = transaction.split("@");

@@ -8,7 +8,7 @@ import { lazy, Suspense, useState } from "react";
 import { contractEvents } from "../api/contract-events";
 import type { Peer, TaskRow, Trainer } from "../api/client";
 import { useInfo } from "../api/info";
-import { ledgerLink, networkMeaning, networkTone } from "../lib/ledger";
+import { accountText, ledgerLink, networkMeaning, networkTone } from "../lib/ledger";
 import { mesh as meshQuery, peers as peersQuery, tasks as tasksQuery, trainers as trainersQuery } from "../api/queries";
 import { Ago, Card, Fact, Id, Money, Outside, Page, Phase, Pill } from "../ui/bits";
 import { ContractEvents } from "../ui/contract-events";
@@ -119,7 +119,7 @@ function Trainers() {
             render={(each: Trainer) => (
               <div className="row spread">
                 <span className="stack tight">
-                  <Id of={each.address} keep={8} label="the address" />
+                  <code title={each.address}>{accountText(each.address)}</code>
                   <span className="soft small">
                     since <Ago at={each.registered_at} />
                   </span>

@@ -95,7 +95,7 @@ export function ProblemNotice({ problem, retry, stale }: { problem: Problem; ret
 }
 
 /** Messages of the node begin in lower case and end without a stop, as they do on the command line. */
-function sentence(text: string): string {
+export function sentence(text: string): string {
   const begun = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }

@@ -1,9 +1,17 @@
 /** Bids and the price that came of them. */
 
+import { useQuery } from "@tanstack/react-query";
+
+import { openedBids } from "../../api/bids";
 import type { TaskRecord } from "../../api/client";
+import { useHasToken } from "../../api/session";
+import { accountText } from "../../lib/ledger";
 import { Card, Money, Pill } from "../../ui/bits";
 
-export function Bids({ record }: { record: TaskRecord }) {
+export function Bids({ record, recorded }: { record: TaskRecord; recorded: boolean }) {
+  const connected = useHasToken();
+  const { data: opened } = useQuery({ ...openedBids(record.task_id, connected), enabled: !recorded && record.mine && connected });
+  const prices = new Map(opened?.map((bid) => [bid.trainer, bid]));
   const { bids, award, money } = record;
   const names = new Map(record.seats.map((seat) => [seat.trainer, seat.name]));
   const awarded = new Map(award.map((leaf) => [String(leaf["trainer"]), leaf]));
@@ -15,7 +23,14 @@ export function Bids({ record }: { record: TaskRecord }) {
             const leaf = awarded.get(bid.trainer);
             return (
               <li key={bid.commitment} className="row spread">
-                <code title={bid.trainer}>{names.get(bid.trainer) ?? `${bid.trainer.slice(0, 6)}…${bid.trainer.slice(-4)}`}</code>
+                <span className="stack tight">
+                  <code title={bid.trainer}>{names.get(bid.trainer) ?? accountText(bid.trainer)}</code>
+                  {prices.has(bid.trainer) ? (
+                    <span className="soft small">
+                      asked <Money of={prices.get(bid.trainer)!.unit_price_tinybar} />, for up to {prices.get(bid.trainer)!.units} {prices.get(bid.trainer)!.units === 1 ? "chunk" : "chunks"}
+                    </span>
+                  ) : null}
+                </span>
                 {leaf ? (
                   <Pill tone={leaf["rank"] === 0 ? "good" : ""}>{leaf["rank"] === 0 ? `won, ${String(leaf["units"])} ${leaf["units"] === 1 ? "chunk" : "chunks"}` : `standby ${String(leaf["rank"])}`}</Pill>
                 ) : (

@@ -3,7 +3,7 @@
 import type { Story } from "../../api/stream";
 import { span } from "../../lib/time";
 import { Pill, useNow } from "../../ui/bits";
-import { Notice } from "../../ui/state";
+import { Notice, sentence } from "../../ui/state";
 
 export function Freshness({ story, fetchedAt, over }: { story: Story; fetchedAt: number; over: boolean }) {
   const now = useNow();
@@ -14,7 +14,7 @@ export function Freshness({ story, fetchedAt, over }: { story: Story; fetchedAt:
     return (
       <Notice kind="warn" title="The live stream is broken">
         <p>
-          {line.problem.isDisconnected ? "The node does not answer." : `${line.problem.body.detail}.`} It is tried again in {span(Math.max(0, Math.ceil(line.retryAt / 1000 - now)))};{" "}
+          {line.problem.isDisconnected ? "The node does not answer." : sentence(line.problem.body.detail)} It is tried again in {span(Math.max(0, Math.ceil(line.retryAt / 1000 - now)))};{" "}
           {numbers}. The training itself does not need this page.
         </p>
       </Notice>

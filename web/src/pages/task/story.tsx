@@ -7,7 +7,7 @@ import { VirtualList } from "../../ui/virtual-list";
 
 export function StoryCard({ story }: { story: Story }) {
   return (
-    <Card title="What happened" aside={<span className="soft small num">{story.events.length} events</span>}>
+    <Card title="What happened" aside={<span className="soft small num">{story.events.length} {story.events.length === 1 ? "event" : "events"}</span>}>
       {story.events.length ? (
         <VirtualList
           items={story.events}

@@ -84,7 +84,7 @@ export function TaskView(props: TaskViewProps) {
         </div>
         <div className="stack wide">
           <MoneyCard record={record} />
-          <Bids record={record} />
+          <Bids record={record} recorded={recorded ?? false} />
           <Card title="Peers">
             <Suspense fallback={<Bones />}>
               <PeersCard peers={props.peers} me={props.myPeer} />

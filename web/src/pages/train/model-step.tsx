@@ -2,7 +2,6 @@
 
 import { Button, FileInput } from "@mantine/core";
 
-import { useInfo } from "../../api/info";
 import { TEMPLATES, type Template } from "../../lib/zoo";
 import { Card } from "../../ui/bits";
 import type { Draft } from "./train";
@@ -15,7 +14,6 @@ export interface StepProps {
 }
 
 export function ModelStep({ draft, change, next }: StepProps) {
-  const gateway = useInfo()?.gateway ?? false;
   const { model } = draft;
   const ready = model.kind === "template" || (model.model !== null && model.recipe !== null);
   return (
@@ -38,16 +36,11 @@ export function ModelStep({ draft, change, next }: StepProps) {
           <input
             type="radio"
             name="model"
-            disabled={gateway}
             checked={model.kind === "python"}
             onChange={() => change({ model: { kind: "python", model: null, recipe: null } })}
           />
           <strong>My own model in Python</strong>
-          <span className="soft small">
-            {gateway
-              ? "Not on a public gateway: your Python would run on a machine that is not yours. Run a node of your own for it."
-              : "A model.py with a class Net, and a recipe.json. Your own node runs it to make a graph document; trainers never run it."}
-          </span>
+          <span className="soft small">A model.py with a class Net, and a recipe.json. Your own node runs it to make a graph document; trainers never run it. A public gateway takes none, since it would run there.</span>
         </label>
       </fieldset>
       {model.kind === "python" ? (

@@ -3,12 +3,14 @@
 import { useState } from "react";
 
 import type { Quote } from "../../api/client";
+import { useInfo } from "../../api/info";
 import { isClasses, usualLabel } from "../../lib/dataset";
 import type { Task, Template } from "../../lib/zoo";
 import { Page } from "../../ui/bits";
 import { Steps } from "../../ui/steps";
 import { useHasToken } from "../../api/session";
 import { Connect } from "../../ui/connect";
+import { Notice } from "../../ui/state";
 import { DataStep } from "./data-step";
 import { ModelStep } from "./model-step";
 import { PlanStep } from "./plan-step";
@@ -48,6 +50,7 @@ export default function Train() {
   const [step, setStep] = useState(() => (sessionStorage.getItem(KEPT) ? 3 : 0));
   const [quoteId, setQuoteId] = useState<string | null>(() => sessionStorage.getItem(KEPT));
   const connected = useHasToken();
+  const gateway = useInfo()?.gateway ?? false;
   const change = (part: Partial<Draft>) => setDraft((old) => ({ ...old, ...part }));
   const quoted = (quote: Quote | null) => {
     // Kept for a reload: a quote makes one task, however often it is asked to.
@@ -60,7 +63,14 @@ export default function Train() {
   return (
     <Page title="New training" lead="Choose, look at the highest possible price, then decide. Nothing is spent before the last button.">
       <Steps names={NAMES} now={step} />
-      {!connected ? (
+      {gateway ? (
+        <Notice kind="warn" title="Not through this page on a public gateway">
+          <p>
+            Here your own browser would have to encrypt the data and sign with your wallet, which this page does not do yet. Run a node of your own (<code>shoal up</code>,{" "}
+            <code>shoal node run --role client</code>): its page offers everything.
+          </p>
+        </Notice>
+      ) : !connected ? (
         <Connect why="A training spends the node's money, so this tab needs the right to act for it." />
       ) : step === 0 ? (
         <ModelStep {...props} />
