@@ -27,12 +27,12 @@ function table(): string {
 async function untilPrice(page: Page, name: string): Promise<void> {
   await page.goto(`${served.url}/train`);
   const code = page.getByLabel("Pairing code or token");
-  await code.or(page.getByLabel("Linear model")).first().waitFor();
+  await code.or(page.getByRole("radio", { name: /^Linear model/ })).first().waitFor();
   if (await code.isVisible()) {
     await code.fill(net.token);
     await page.getByRole("button", { name: "Connect" }).click();
   }
-  await page.getByLabel("Linear model").check();
+  await page.getByRole("radio", { name: /^Linear model/ }).check();
   await page.getByRole("button", { name: "Next: data" }).click();
   await page.getByLabel("Data file").setInputFiles({ name: "answers.csv", mimeType: "text/csv", buffer: Buffer.from(table()) });
   await expect(page.getByText("Columns to learn from")).toBeVisible();
@@ -56,10 +56,10 @@ test("buys a training, watches it, and downloads verified weights", async ({ pag
   await expect(page).toHaveURL(/\/tasks\/[0-9a-f]{64}$/, { timeout: 60_000 });
   await page.reload(); // and so does the training
   await expect(page.getByRole("heading", { name: "answers" })).toBeVisible();
-  await expect(page.getByText("round 3/3")).toBeVisible({ timeout: 120_000 });
-  await expect(page.locator(".page-head").getByText("Completed")).toBeVisible({ timeout: 60_000 });
+  await expect(page.locator(".page-head").getByText("Completed")).toBeVisible({ timeout: 150_000 });
+  await expect(page.getByText("3 of 3", { exact: true })).toBeVisible();
 
-  await page.getByRole("link", { name: "Result" }).click();
+  await page.getByRole("link", { name: "Result", exact: true }).click();
   const saved = page.waitForEvent("download");
   await page.getByRole("button", { name: "Download and verify" }).click();
   const file = await (await saved).path();
@@ -84,7 +84,7 @@ test("cancels before the start, and is told what comes back", async ({ page }) =
   await page.getByRole("button", { name: /^Lock .* and begin$/ }).click();
   await page.getByRole("button", { name: "Cancel training" }).click({ timeout: 60_000 });
   await page.getByRole("dialog").getByRole("button", { name: "Cancel training" }).click();
-  await expect(page.getByText("comes back to your account").first()).toBeVisible({ timeout: 30_000 });
+  await expect(page.getByRole("dialog").getByRole("heading", { name: "Cancelled" })).toBeVisible({ timeout: 30_000 });
   await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
   await expect(page.getByText("This training was cancelled")).toBeVisible({ timeout: 30_000 });
 });
