@@ -1,6 +1,7 @@
 /** Answers as a node gives them, from a recording: every state of every page without a node. */
 
 import type { TaskRecord } from "../api/client";
+import { earningsIn } from "./earnings";
 import { type State, stateNow } from "./states";
 
 type Recorded = Record<string, unknown>;
@@ -20,7 +21,7 @@ export async function fakeFetch(request: Request): Promise<Response> {
   if (state === "offline") throw new TypeError("Failed to fetch");
   if (state === "loading") return new Promise(() => undefined);
   if (pathname.endsWith("/info")) return json(await recorded("info"));
-  if (state === "locked" && (request.method === "POST" || pathname.endsWith("/result") || pathname.includes("/quotes"))) return problem(401, LOCKED);
+  if (state === "locked" && (request.method === "POST" || pathname.endsWith("/result") || pathname.endsWith("/earnings") || pathname.includes("/quotes"))) return problem(401, LOCKED);
   if (state === "error") return problem(503, AWAY);
   if (pathname.endsWith("/events")) return stream(state);
   return answer(request, pathname, searchParams, state);
@@ -40,6 +41,7 @@ async function answer(request: Request, path: string, query: URLSearchParams, st
   if (path === "/api/v1/ledger/movements") return json(await list("movements"));
   if (path === "/api/v1/session") return json(await recorded("session"));
   if (path === "/api/v1/ledger/contract-events") return json(await list("contract-events"));
+  if (path === "/api/v1/earnings") return json(state === "earning" || state === "paused" ? earningsIn(state) : null);
   if (path === "/readyz") return json(await recorded("readyz"));
   if (path.endsWith("/cancel")) return json(await recorded("cancel"));
   if (path.endsWith("/bids")) return json(state === "open" ? null : await recorded("bids"));
