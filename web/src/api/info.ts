@@ -8,6 +8,8 @@ export interface Info {
   version: string;
   network: string;
   contract_id: string;
+  /** The node's own account. */
+  account?: string;
   mirror: { rest: string; grpc_web: string | null };
   peer_id: string;
   roles: string[];

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { Info } from "../api/info";
-import { accountText, ledgerLink, mirrorId } from "./ledger";
+import { accountText, ledgerLink, mirrorId, shortTransaction } from "./ledger";
 
 const info = (network: string): Info => ({
   version: "0",
@@ -19,6 +19,16 @@ it("links to HashScan on public networks, and to the node's mirror elsewhere", (
   expect(ledgerLink(info("devnet"), "transaction", "0.0.2@17.5")).toBe("http://127.0.0.1:5551/api/v1/transactions/0.0.2-17-5");
   expect(ledgerLink(info("devnet"), "contract", "0.0.9")).toBe("http://127.0.0.1:5551/api/v1/contracts/0.0.9");
   expect(ledgerLink(null, "topic", "0.0.5")).toBeNull();
+});
+
+it("finds a contract call by its hash", () => {
+  expect(ledgerLink(info("devnet"), "transaction", "0xab")).toBe("http://127.0.0.1:5551/api/v1/contracts/results/0xab");
+  expect(ledgerLink(info("mainnet"), "transaction", "0xab")).toBe("https://hashscan.io/mainnet/transaction/0xab");
+});
+
+it("shortens what is long", () => {
+  expect(shortTransaction("0.0.1008-1795606227-345999549")).toBe("0.0.1008 · 345999549");
+  expect(shortTransaction(`0x${"ab".repeat(32)}`)).toBe("0xababab…ababab");
 });
 
 it("reads an account out of its address, where it is there", () => {

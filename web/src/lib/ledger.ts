@@ -23,6 +23,7 @@ export function ledgerLink(info: Info | null, kind: "transaction" | "topic" | "c
   if (!info) return null;
   if (EXPLORERS.has(info.network)) return `https://hashscan.io/${info.network}/${kind}/${encodeURIComponent(id)}`;
   const rest = info.mirror.rest.replace(/\/+$/, "").replace(/\/api\/v1$/, "");
+  if (kind === "transaction" && id.startsWith("0x")) return `${rest}/api/v1/contracts/results/${id}`;
   if (kind === "transaction") return `${rest}/api/v1/transactions/${mirrorId(id)}`;
   if (kind === "topic") return `${rest}/api/v1/topics/${id}/messages`;
   return `${rest}/api/v1/${kind}s/${id}`;
@@ -32,6 +33,13 @@ export function ledgerLink(info: Info | null, kind: "transaction" | "topic" | "c
 export function accountText(address: string): string {
   const found = /^0x0{24}([0-9a-f]{16})$/i.exec(address);
   return found ? `0.0.${BigInt(`0x${found[1]!}`)}` : `${address.slice(0, 6)}…${address.slice(-4)}`;
+}
+
+/** An id or hash, as short as can still be told apart. */
+export function shortTransaction(id: string): string {
+  if (id.startsWith("0x")) return `${id.slice(0, 8)}…${id.slice(-6)}`;
+  const [account = "", time = ""] = id.split(/[@-](.*)/);
+  return time ? `${account} · ${time.slice(-9)}` : id;
 }
 
 /** A mirror node writes `0.0.2@17.5` as `0.0.2-17-5`. */

@@ -8,7 +8,7 @@ import { type Earnings, earnings as earningsQuery, type EarningLine, type Earnin
 import { useInfo } from "../api/info";
 import { asProblem } from "../api/problem";
 import { hbar } from "../lib/money";
-import { ledgerLink } from "../lib/ledger";
+import { ledgerLink, shortTransaction } from "../lib/ledger";
 import { ago, moment } from "../lib/time";
 import { Card, Fact, Money, Outside, Page, Pill, useNow } from "../ui/bits";
 import { Ask, ProblemNotice } from "../ui/state";
@@ -214,7 +214,7 @@ function Lines({ items }: { items: readonly EarningLine[] }) {
                   <strong>{line.what}</strong>
                   <span className="soft small">{moment(line.at)}</span>
                 </span>
-                <span className="small id">{link ? <Outside href={link}>{line.transaction.slice(0, 22)}</Outside> : <code>{line.transaction.slice(0, 22)}</code>}</span>
+                <span className="small id">{link ? <Outside href={link}>{shortTransaction(line.transaction)}</Outside> : <code title={line.transaction}>{shortTransaction(line.transaction)}</code>}</span>
                 <strong className={`right ${line.earned_tinybar > 0 ? "good" : ""}`}>
                   <Money of={line.earned_tinybar - line.penalty_tinybar - line.fee_tinybar} sign />
                 </strong>

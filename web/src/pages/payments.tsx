@@ -4,7 +4,7 @@ import { Button } from "@mantine/core";
 import { IconDownload } from "@tabler/icons-react";
 import { useMemo } from "react";
 
-import { ledgerLink } from "../lib/ledger";
+import { ledgerLink, shortTransaction } from "../lib/ledger";
 import { csv, download } from "../lib/csv";
 import type { Line } from "../lib/payments";
 import { hbar } from "../lib/money";
@@ -64,7 +64,7 @@ export default function Payments() {
                           {line.others.length ? `, with ${line.others.slice(0, 3).join(", ")}${line.others.length > 3 ? ` and ${line.others.length - 3} more` : ""}` : ""}
                         </span>
                       </span>
-                      <span className="small id">{link ? <Outside href={link}>{shortId(line.transaction)}</Outside> : <code title={line.transaction}>{shortId(line.transaction)}</code>}</span>
+                      <span className="small id">{link ? <Outside href={link}>{shortTransaction(line.transaction)}</Outside> : <code title={line.transaction}>{shortTransaction(line.transaction)}</code>}</span>
                       <span className="right stack tight">
                         <strong className={line.net > 0 ? "good" : ""}>{line.net ? <Money of={line.net} sign /> : "fee only"}</strong>
                         <span className="soft small">{line.fee ? <>fee <Money of={line.fee} /></> : "no fee for you"}</span>
@@ -98,11 +98,6 @@ function Reconciled({ complete, sum, balance }: { complete: boolean; sum: number
       </p>
     </Notice>
   );
-}
-
-function shortId(transaction: string): string {
-  const [account = "", time = ""] = transaction.split(/[@-](.*)/);
-  return time ? `${account} · ${time.slice(-9)}` : transaction;
 }
 
 function save(lines: readonly Line[]): void {

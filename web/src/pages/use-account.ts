@@ -19,7 +19,7 @@ export function useAccount() {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
   }, [hasNextPage, isFetchingNextPage, fetchNextPage]);
   const items = query.data?.items;
-  const account = session?.account ?? (items ? accountOf(items) : null);
+  const account = session?.account ?? info?.account ?? (items ? accountOf(items) : null);
   const lines = useMemo(() => (items && account ? linesOf(items, account) : []), [items, account]);
   const { data: balance } = useQuery(balanceQuery(info, account));
   const reserved = (tasks?.items ?? []).filter((row) => !isOver(row.phase)).reduce((sum, row) => sum + row.escrow_tinybar, 0);

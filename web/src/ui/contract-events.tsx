@@ -6,7 +6,7 @@ import { Link } from "@tanstack/react-router";
 import { type ContractEvent, contractEvents } from "../api/contract-events";
 import { useInfo } from "../api/info";
 import { hbar } from "../lib/money";
-import { ledgerLink } from "../lib/ledger";
+import { ledgerLink, shortTransaction } from "../lib/ledger";
 import { moment } from "../lib/time";
 import { Card, Outside } from "./bits";
 import { VirtualList } from "./virtual-list";
@@ -43,7 +43,7 @@ export function ContractEvents({ task }: { task: string | null }) {
                     ) : null}
                   </span>
                 </span>
-                <span className="small id">{link ? <Outside href={link}>{event.transaction}</Outside> : <code>{event.transaction}</code>}</span>
+                <span className="small id">{link ? <Outside href={link}>{shortTransaction(event.transaction)}</Outside> : <code title={event.transaction}>{shortTransaction(event.transaction)}</code>}</span>
               </div>
             );
           }}
