@@ -23,3 +23,13 @@ it.each([
 ])("fits images of shape %j", (shape, flat) => {
   expect(modelSource("cnn", { shape, classes: 10 })).toContain(`nn.Linear(${flat}, 10)`);
 });
+
+it.each([
+  ["linear", { shape: [4], classes: null }],
+  ["mlp", { shape: [4], classes: 3 }],
+  ["cnn", { shape: [3, 16, 16], classes: 2 }],
+] as const)("makes the %s model that Python exports (tests/unit/client/test_web_zoo.py)", async (template, { shape, classes }) => {
+  const task = { shape: [...shape], classes };
+  await expect(modelSource(template, task)).toMatchFileSnapshot(`./zoo-sources/${template}/model.py`);
+  await expect(JSON.stringify(recipeFor(task, { rounds: 2, trainers: 2 }), null, 2)).toMatchFileSnapshot(`./zoo-sources/${template}/recipe.json`);
+});
