@@ -16,6 +16,7 @@ import { type Tensor, tensorsOf } from "../lib/safetensors";
 import { Card, Fact, Id, Page, Phase } from "../ui/bits";
 import { Connect } from "../ui/connect";
 import { Copy } from "../ui/bits";
+import { VerificationCard } from "../ui/verification";
 import { Ask, Empty, Notice, ProblemNotice } from "../ui/state";
 
 interface Fetched {
@@ -129,6 +130,7 @@ function Weights({ record }: { record: TaskRecord }) {
             </div>
           </Card>
         ) : null}
+      <VerificationCard task={record.task_id} />
       <Card title="Load it" aside={<Copy text={codeFor(file)} label="Copy the code" />}>
         <pre className="code" tabIndex={0} aria-label="Python code that loads the weights">
           {codeFor(file)}

@@ -69,5 +69,7 @@ const KINDS: Record<string, string> = {
   void: "Cannot be trained",
   checkpoint: "Checkpoint",
   result: "Result",
+  log: "Log lines",
+  verdict: "Verdict",
   unreadable: "Unreadable",
 };

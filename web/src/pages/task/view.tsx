@@ -14,6 +14,7 @@ import { Card, Id, Page, Phase, Pill } from "../../ui/bits";
 import { ContractEvents } from "../../ui/contract-events";
 import { Bones, Notice, ProblemNotice } from "../../ui/state";
 import { Steps } from "../../ui/steps";
+import { Audits } from "./audits";
 import { Bids } from "./bids";
 import { CancelButton } from "./cancel";
 import { CountdownCard } from "./countdown";
@@ -24,6 +25,7 @@ import { MoneyCard } from "./money";
 import { Rounds } from "./rounds";
 import { Seats } from "./seats";
 import { StoryCard } from "./story";
+import { TrainerLogs } from "./trainer-logs";
 
 const PeersCard = lazy(() => import("./peers"));
 
@@ -78,7 +80,9 @@ export function TaskView(props: TaskViewProps) {
           <Curves record={record} />
           <Rounds record={record} />
           <Seats record={record} />
+          <Audits story={story} />
           <StoryCard story={story} />
+          <TrainerLogs log={props.log} />
           {recorded ? null : <ContractEvents task={record.task_id} />}
           <LogCard record={record} log={props.log} more={props.more} />
         </div>
