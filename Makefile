@@ -10,7 +10,7 @@ SLITHER := $(STAMP)/slither/bin/slither
 RUNS ?= 24
 
 .DEFAULT_GOAL := help
-.PHONY: help repo demo test tree check unit e2e live sim fuzz bench bench-mesh contracts clean
+.PHONY: help repo demo test tree check unit e2e live sim fuzz bench bench-mesh contracts web web-test clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -64,12 +64,19 @@ contracts: $(STAMP)/contracts $(SLITHER) ## Compile the contract again, fuzz it 
 		--solc contracts/foundry/solc.mjs --solc-disable-warnings --filter-paths node_modules \
 		--exclude-optimization --exclude-informational --exclude-low --fail-medium
 
+web: $(STAMP)/web ## Build the web app, which a node then serves
+	cd web && $(NPM) run build
+
+web-test: web ## Test the web app: its logic, every page on recorded data, and a training bought in a browser (needs chromium)
+	cd web && $(NPM) run check && $(NPM) test && $(NPM) run build:fake && $(NPM) run e2e
+
 .PHONY: branches
 branches: $(STAMP)/contracts ## Measure which branches of the contract its tests take
 	cd contracts && $(NPM) run branches
 
 clean: ## Remove what make made
 	rm -rf $(VENV) $(STAMP) contracts/node_modules contracts/foundry/out contracts/foundry/cache
+	rm -rf web/node_modules web/dist-fake src/shoal/web/dist
 	rm -rf tests/js/node_modules tests/js-ipfs/node_modules tests/js-libp2p/node_modules
 
 $(VENV)/bin/python:
@@ -115,4 +122,10 @@ $(STAMP)/js-libp2p: tests/js-libp2p/package-lock.json
 	@$(PYTHON) tools/preflight.py node
 	@mkdir -p $(STAMP)
 	cd tests/js-libp2p && $(NPM) ci
+	@touch $@
+
+$(STAMP)/web: web/package-lock.json
+	@$(PYTHON) tools/preflight.py node
+	@mkdir -p $(STAMP)
+	cd web && $(NPM) ci
 	@touch $@

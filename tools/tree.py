@@ -13,6 +13,7 @@ BESIDE = {
     "contracts": "the escrow in Solidity, who may do what and when, and what it costs",
     "examples": "models with recipes and data: what `shoal train` takes; notebooks",
     "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e, live (opt-in)",
+    "web": "the web app: React, built into the package by `make web`",
     "bench": "what was measured, and how to measure it again",
     "docs": "the HTTP API, the shell, Python, the network, decisions, and a section for each error code",
     "tools": "what `make` needs before anything is installed",
