@@ -79,15 +79,17 @@ export const saveDevWallet = (store: Store, settings: DevSettings): Promise<void
 export const savedDevWallet = (store: Store): Promise<DevSettings | undefined> => store.get<DevSettings>("keys", NAME);
 export const forgetDevWallet = (store: Store): Promise<void> => store.delete("keys", NAME);
 
+/** As `shoal` writes keys: `ed25519:` or `ecdsa:` and hexadecimal, or DER. */
 function parseKey(kind: typeof PrivateKey, text: string): PrivateKey {
-  const plain = text.trim().replace(/^0x/, "");
+  const [, curve, digits] = /^(?:(ed25519|ecdsa):)?(?:0x)?([0-9a-f]+)$/i.exec(text.trim()) ?? [];
   try {
-    if (/^30/.test(plain)) return kind.fromStringDer(plain);
-    return kind.fromStringED25519(plain);
+    if (curve === "ecdsa") return kind.fromStringECDSA(digits!);
+    if (curve === "ed25519") return kind.fromStringED25519(digits!);
+    return kind.fromStringDer(digits!);
   } catch {
     throw new LedgerError("this is no private key of the development ledger", {
       code: "SHOAL-L04",
-      hint: "`shoal devnet` and `shoal up` print keys of accounts with play money",
+      hint: "`shoal devnet` and `shoal up` have keys of accounts with play money",
     });
   }
 }
