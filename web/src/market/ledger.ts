@@ -17,7 +17,7 @@ import { type Message, Mirror, parseTime, pause, readTopic } from "./mirror";
 import type { Tinybar } from "./money";
 import type { Store } from "./store";
 import { SECOND_NS } from "./task";
-import { type Wallet, WalletRefused } from "./wallet";
+import { SentOtherwise, type Wallet, WalletRefused } from "./wallet";
 
 type Sdk = typeof import("@hiero-ledger/sdk");
 const load = (): Promise<Sdk> => import("@hiero-ledger/sdk");
@@ -241,7 +241,9 @@ export class Ledger extends LedgerReader {
         await this.store.delete("transactions", name);
         throw problem instanceof WalletRefused ? problem : refused(name, String(problem?.message));
       }
-      const landed = await this.#landed(name, journal);
+      const { transaction: other } = problem instanceof SentOtherwise ? problem : journal;
+      if (other !== journal.transaction) await this.store.put("transactions", name, { ...journal, transaction: other });
+      const landed = await this.#landed(name, other);
       if (landed) return landed;
       throw new LedgerError(`${name} did not happen in time`, {
         code: "SHOAL-L01",
@@ -251,14 +253,14 @@ export class Ledger extends LedgerReader {
     });
   }
 
-  async #landed(name: string, journal: Journal): Promise<Landed | null> {
+  async #landed(name: string, transaction: string): Promise<Landed | null> {
     try {
       return await this.resume(name);
     } catch (error) {
       // It failed at consensus, for good: the next attempt is a new transaction.
       if (error instanceof FailedAtConsensus) await this.store.delete("transactions", name);
       if (error instanceof FailedAtConsensus && error.status === "CONTRACT_REVERT_EXECUTED") {
-        const row = await this.mirror.get(`/contracts/results/${journal.transaction}`);
+        const row = await this.mirror.get(`/contracts/results/${transaction}`);
         const { reason, text } = decodeRevert(String(row?.["error_message"] ?? ""));
         throw new CallReverted(`${name}: ${text}`, reason);
       }

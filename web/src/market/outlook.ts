@@ -1,10 +1,14 @@
 // What the user must know while a task is being bought: what happens now, until when the tab must stay open, how often
 // the wallet will ask, and what happens to the money if the tab never comes back.
 
+import { TOPIC_MESSAGE_BYTES } from "./limits";
 import type { Tinybar } from "./money";
-import { type Plan, escrow } from "./plan";
+import { escrow } from "./plan";
 import type { TaskRecord } from "./record";
 import { type State, isOver } from "./task";
+
+/** What an entry adds to its body: place, author, chain and signature. */
+const ENTRY_BYTES = 215;
 
 export type StepName =
   | "uploading"
@@ -38,7 +42,7 @@ export function outlook(record: TaskRecord, state: State | null): Outlook {
   if (!state) {
     // createTask, award, start; manifest, award and assignment as messages, and an envelope for each seat.
     const storage = record.agreedStorage > 0n && !record.uploaded ? 1 : 0;
-    const left = storage + (record.topic === null ? 1 : 0) + 6 + (record.wish.trainers ?? 1);
+    const left = storage + (record.topic === null ? 1 : 0) + 5 + manifestMessages(record) + (record.wish.trainers ?? 1);
     return {
       step: record.uploaded ? "paying" : "uploading",
       mayClose: true,
@@ -50,7 +54,7 @@ export function outlook(record: TaskRecord, state: State | null): Outlook {
     };
   }
   const { plan } = state;
-  const base = { locked: escrow(plan), confirmationsLeft: callsLeft(state) + entriesLeft(state, plan), openUntil: plan.startUntil };
+  const base = { locked: escrow(plan), confirmationsLeft: callsLeft(state) + entriesLeft(record, state), openUntil: plan.startUntil };
   const nobody = "all of it comes back once the task expires, less a compensation for each trainer that has accepted";
   const open = { ...base, mayClose: false, otherwise: nobody };
   const nowS = Number(state.nowNs / 1_000_000_000n);
@@ -84,9 +88,14 @@ function callsLeft(state: State): number {
 }
 
 /** Messages until the start: manifest, award, assignment, and an envelope for each seat. */
-function entriesLeft(state: State, plan: Plan): number {
+function entriesLeft(record: TaskRecord, state: State): number {
   if (state.phase !== "open" && state.phase !== "awarded") return 0;
-  const seats = state.holders.length ? state.seats.length : plan.seats;
-  const heads = [state.manifest, state.award.length, state.holders.length].filter((there) => !there).length;
-  return heads + Math.max(0, seats - state.envelopes.size);
+  const seats = state.holders.length ? state.seats.length : state.plan.seats;
+  const manifest = state.manifest ? 0 : manifestMessages(record);
+  const heads = [state.award.length, state.holders.length].filter((there) => !there).length;
+  return manifest + heads + Math.max(0, seats - state.envelopes.size);
 }
+
+/** A wallet is asked for each chunk of a message. */
+const manifestMessages = (record: TaskRecord): number =>
+  Math.ceil((record.manifest.length + ENTRY_BYTES) / TOPIC_MESSAGE_BYTES);

@@ -33,6 +33,20 @@ export class WalletRefused extends LedgerError {
   }
 }
 
+/** The wallet has sent the transaction under an id of its own: that one is to be asked for. */
+export class SentOtherwise extends LedgerError {
+  /** As the mirror writes it. */
+  readonly transaction: string;
+
+  /** @param id as the SDK writes it: `0.0.x@seconds.nanoseconds`. */
+  constructor(id: string) {
+    super(`the wallet has sent the transaction as ${id}`, { code: "SHOAL-L04", money: "the transaction may have happened" });
+    const [account, time = ""] = id.split("@");
+    const [seconds, nanos = ""] = time.split(".");
+    this.transaction = `${account}-${seconds}-${nanos.padStart(9, "0")}`;
+  }
+}
+
 /** What is signed for a message, so that no message can be a transaction. */
 export function prefixed(text: string): Uint8Array {
   return concat(utf8(`\x19Hedera Signed Message:\n${[...text].length}`), utf8(text));

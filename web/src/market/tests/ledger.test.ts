@@ -13,7 +13,7 @@ import { feeCap } from "../fees";
 import { Ledger } from "../ledger";
 import { Mirror, Reassembly, fromBase64, parseTime, timeText, toBase64 } from "../mirror";
 import { type Store, openStore } from "../store";
-import { type Wallet, WalletRefused, prefixed } from "../wallet";
+import { SentOtherwise, type Wallet, WalletRefused, prefixed } from "../wallet";
 import { vectors } from "./vectors";
 
 /** A mirror that shows what a test has put there: transactions by id, and the newest consensus time. */
@@ -117,6 +117,16 @@ describe("a transaction of one name", () => {
     const reloaded = await ledger();
     setTimeout(() => land(transaction), 700);
     expect(await reloaded.createTopic("d/topic", "memo")).toBe(55n);
+    expect(sent).toHaveLength(1);
+  });
+
+  it("is asked for under the id that the wallet gave it", async () => {
+    behave = () => {
+      land("0.0.7-1700000000-000000007");
+      throw new SentOtherwise("0.0.7@1700000000.000000007");
+    };
+    expect(await (await ledger()).createTopic("g/topic", "memo")).toBe(55n);
+    expect(await (await ledger()).createTopic("g/topic", "memo")).toBe(55n);
     expect(sent).toHaveLength(1);
   });
 

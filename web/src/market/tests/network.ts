@@ -18,9 +18,9 @@ export interface Network {
 }
 
 /** SHOAL_PYTHON and SHOAL_SRC name the interpreter and the sources; by default those of this tree. */
-export async function upNetwork(trainers: number): Promise<Network> {
+export async function upNetwork(trainers: number, sources?: string): Promise<Network> {
   const home = mkdtempSync(join(tmpdir(), "shoal-web-"));
-  const source = process.env["SHOAL_SRC"] ?? resolve(import.meta.dirname, "../../../../src");
+  const source = sources ?? process.env["SHOAL_SRC"] ?? resolve(import.meta.dirname, "../../../../src");
   const free = "127.0.0.1:0";
   const command = ["-m", "shoal", "up", "--dir", join(home, "net"), "--trainers", String(trainers)];
   const child = spawn(process.env["SHOAL_PYTHON"] ?? "python", [...command, "--listen", free, "--command-listen", free, "--json"], {
