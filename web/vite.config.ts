@@ -61,6 +61,6 @@ export default defineConfig(({ mode }) => {
     },
     server: { host: "127.0.0.1", proxy: fake ? {} : proxy },
     preview: { host: "127.0.0.1", headers: { "Content-Security-Policy": CSP }, proxy: fake ? {} : proxy },
-    test: { include: ["src/**/*.test.ts"], environment: "node" },
+    test: { include: ["src/**/*.test.ts"], environment: "node", testTimeout: 60_000 },
   };
 });
