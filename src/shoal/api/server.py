@@ -171,15 +171,12 @@ async def serving_metrics(
     """Serve `/metrics`, `/healthz` and `/readyz` of a node without an API until the block ends; where.
 
     Args:
-        address: host:port; empty serves nothing.
+        address: host:port.
 
     Raises:
         ProcessError: SHOAL-P02, the port is in use.
         ConfigError: SHOAL-C26, the address cannot be bound.
     """
-    if not address:
-        yield ""
-        return
     with _listening(address, "metrics_listen") as listener:
         metrics.begin(role)
         url = _url(listener)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import trio
 
 from shoal import node as composition
-from shoal.api.server import CommandServing, Serving, serving, serving_commands, serving_metrics
 from shoal.cli import output
 from shoal.cli.pair import show
 from shoal.cli.roles import confirm_role, opener_of
 from shoal.errors import UsageError
 from shoal.ports import Network
 from shoal.settings import Settings
+
+# The API knows models and data: some 200 MiB, which a node that serves nothing does without.
+if TYPE_CHECKING:
+    from shoal.api.server import CommandServing, Serving
 
 
 async def run_node(settings: Settings, role: str, *, commands: bool, yes: bool, as_json: bool) -> None:
@@ -38,10 +42,15 @@ async def run_node(settings: Settings, role: str, *, commands: bool, yes: bool, 
 async def _other(settings: Settings, role: str, *, commands: bool, as_json: bool) -> None:
     async with opener_of(role)(settings) as opened, AsyncExitStack() as stack:
         told = dict(opened.told)
-        ledger = opened.node.ledger if opened.node else None
-        served = serving_metrics(settings.metrics_listen, role, network=opened.network, ledger=ledger)
-        told |= _metrics_at(await stack.enter_async_context(served))
+        if settings.metrics_listen:
+            from shoal.api.server import serving_metrics
+
+            ledger = opened.node.ledger if opened.node else None
+            served = serving_metrics(settings.metrics_listen, role, network=opened.network, ledger=ledger)
+            told["metrics_url"] = f"{await stack.enter_async_context(served)}/metrics"
         if commands:
+            from shoal.api.server import serving_commands
+
             door = await stack.enter_async_context(serving_commands(opened.station))
             told |= {"command_url": door.command_url, "token_file": str(door.token.path)}
             show_token(door)
@@ -50,16 +59,14 @@ async def _other(settings: Settings, role: str, *, commands: bool, as_json: bool
 
 
 async def _client(settings: Settings, as_json: bool) -> None:
+    from shoal.api.server import serving
+
     async with composition.open_node(settings, roles=["client"]) as node:
         async with serving(node, peer_id_of=composition.peer_id_of) as served:
             _announce("client", node.network, as_json, **served_at(served))
             show_token(served)
             show(served.url, served.access.new_code())
             await trio.sleep_forever()
-
-
-def _metrics_at(url: str) -> dict[str, str]:
-    return {"metrics_url": f"{url}/metrics"} if url else {}
 
 
 def served_at(served: Serving) -> dict[str, str]:

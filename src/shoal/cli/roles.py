@@ -11,8 +11,6 @@ from typing import Protocol
 import trio
 
 from shoal import node as composition
-from shoal.api.server import station_of
-from shoal.api.service import Service
 from shoal.cli.confirm import confirm_on_mainnet
 from shoal.core.money import format_hbar
 from shoal.errors import UsageError
@@ -61,6 +59,9 @@ async def _bootstrap(settings: Settings) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def _client(settings: Settings) -> AsyncIterator[Opened]:
+    from shoal.api.server import station_of  # it knows models and data, which other roles do without
+    from shoal.api.service import Service
+
     async with composition.open_node(settings, roles=["client"]) as node, Service.open(node) as service:
         async with station_of(service) as station:
             yield Opened("client", node.network, station, node)
