@@ -99,7 +99,7 @@ def payments(log: State, me: Address) -> list[calls.Call]:
         if _my_turn(log, me, log.settled_ns // SECOND_NS + CLAIM_PERIOD_S):
             return [calls.Expire(task)]
         due += [claim for leaf in _owed(log, me) if (claim := claim_for(log, leaf)) is not None]
-        due += [claim for who in _audits_owed(log, me) if (claim := audit_claim_for(log, who)) is not None]
+        due += [audits for who in _audits_owed(log, me) if (audits := audit_claim_for(log, who)) is not None]
     elif log.phase.over:
         due += [calls.Release(task, trainer) for trainer in _owed(log, me)]
     return due
