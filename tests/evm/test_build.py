@@ -132,6 +132,23 @@ def gas_of(count: int) -> dict[str, int]:
     twin.wait(31 * 24 * 3600)
     row("`expire`", client, calls.Expire(task))
 
+    twin = Twin(replace(plan, auditors=7, bond=Tinybar(7 * plan.audit_price)), validators=9)
+    twin.crowd(count)
+    twin.running()
+    task = twin.task
+    for trainer in (first, second):
+        twin(trainer, twin.checkpoint())
+    twin(client, calls.RequestDraw(task))
+    twin.wait(1)
+    row("`draw`, of seven", client, calls.Draw(task))
+    twin(twin.stranger, calls.Register(KEY, KEY))
+    twin(twin.stranger, calls.Accuse(task, third, EVIDENCE), int(twin.plan.bond))
+    twin.wait(1)
+    row("`drawJury`, of seven", client, calls.DrawJury(twin.dispute(1)))
+    for juror in twin.model.court.disputes[twin.dispute(1)].ballots:
+        row("`judge`, of seven", juror, calls.Judge(twin.dispute(1), True))
+    row("`resolve`, of seven", client, calls.Resolve(twin.dispute(1)))
+
     twin = Twin(plan)
     twin.crowd(count)
     twin.running()

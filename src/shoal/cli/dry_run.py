@@ -10,7 +10,7 @@ from shoal.cli.offer import show_quote
 from shoal.client.estimate import Estimate, estimate, rules_of
 from shoal.client.prepare import Examined
 from shoal.client.purchase import Order, quote_of
-from shoal.core import fees
+from shoal.core import costs, fees
 from shoal.core.costs import Payer
 from shoal.core.money import format_hbar
 from shoal.node import open_reader
@@ -79,6 +79,10 @@ def _show(found: Estimate) -> None:
     at_worst = found.fees_of(Payer.CLIENT, Payer.CLIENT_AT_WORST)
     say(f"your fees                {format_hbar(found.fees_of(Payer.CLIENT))}, at worst {format_hbar(at_worst)}")
     say(f"trainers' fees           {format_hbar(found.fees_of(Payer.TRAINERS))}, which they pay themselves")
+    if plan.audits:
+        bill = costs.dispute_lines(plan)
+        accuser = format_hbar(found.rate.tinybar(costs.total(bill, Payer.ACCUSER)))
+        say(f"a dispute, on top        {accuser} of fees and a bond of {format_hbar(plan.bond)} for whoever accuses")
     say(f"storage                  {found.upload_bytes:,} bytes to upload, {found.stored_bytes:,} in the end")
     needed = f"your account needs       {format_hbar(found.needed)}"
     say(needed if found.balance is None else f"{needed}, and has {format_hbar(found.balance)}")

@@ -436,6 +436,15 @@ def wallet_unstake(
     )
 
 
+@wallet_app.command("leave")
+def wallet_leave(yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
+    """Leave the pool of validators; its stake takes some days to come back. Stop the validator's node first."""
+    from shoal.cli.wallet import run_leave
+
+    output.set_up_logs(verbose=False)
+    output.run(lambda: run_leave(_settings(directory, as_json), yes=yes, as_json=as_json), as_json=as_json)
+
+
 @wallet_app.command("withdraw")
 def wallet_withdraw(yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
     """Take what the contract holds for this account beside its stake."""

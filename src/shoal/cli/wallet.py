@@ -9,7 +9,7 @@ from shoal.cli import output
 from shoal.cli.confirm import confirm
 from shoal.core import calls
 from shoal.core.money import Tinybar, format_hbar, parse_hbar
-from shoal.errors import MarketError, UsageError
+from shoal.errors import CallReverted, MarketError, UsageError
 from shoal.node import open_reader, open_wallet
 from shoal.ports import AccountState, LedgerView
 from shoal.settings import Settings
@@ -129,6 +129,34 @@ async def run_withdraw(settings: Settings, *, yes: bool, as_json: bool) -> None:
         outcome = await ledger.call(calls.Withdraw())
         output.say(f"withdrew {format_hbar(held)} in {outcome.transaction}; fee {format_hbar(outcome.fee_tinybar)}")
         _print(await _record(ledger), as_json=as_json)
+
+
+async def run_leave(settings: Settings, *, yes: bool, as_json: bool) -> None:
+    """Leave the pool of validators; the stake begins to come back, unless a jury waits for this account still.
+
+    Raises:
+        UsageError: SHOAL-U07, not confirmed.
+        MarketError: SHOAL-T23, the account is no validator; T24, a jury waits for its vote.
+    """
+    settings.need("contract_id")
+    async with open_wallet(settings) as wallet:
+        ledger = wallet.ledger
+        confirm("leave the pool of validators, for Hedera's fee", yes=yes)
+        try:
+            outcome = await ledger.call(calls.LeaveValidators())
+        except CallReverted as error:
+            if error.reason not in _STAYS:
+                raise
+            code, message, hint = _STAYS[error.reason]
+            raise MarketError(message, code=code, hint=hint, money="nothing of the stake was lost") from error
+        output.say(f"done in {outcome.transaction}; fee {format_hbar(outcome.fee_tinybar)}")
+        _print(await _record(ledger), as_json=as_json)
+
+
+_STAYS = {
+    "NotAValidator": ("SHOAL-T23", "this account is no validator", "`shoal node run --role validator` makes it one"),
+    "OnDuty": ("SHOAL-T24", "a jury waits for this account's vote", "let the validator's node vote, and try again"),
+}
 
 
 def _amount(text: str) -> Tinybar:

@@ -113,9 +113,7 @@ async def audit(
         for account, name in names.items()
     }
     contract = rows.pop(ledger.contract)
-    audits_paid = {accounts[who]: int(paid) for who, paid in state.audit_claims.items()}
-    paid = {accounts[trainer]: int(claim.paid) for trainer, claim in state.claims.items()}
-    paid |= {account: paid.get(account, 0) + amount for account, amount in audits_paid.items()}
+    audits_paid, paid = _pay(state, accounts)
     penalties = sum(int(claim.penalty) for claim in state.claims.values())
     forfeited = sum(int(claim.forfeited) for claim in state.claims.values())
     slashed = {accounts[seat.trainer]: int(state.plan.slash) for seat in state.seats if seat.slashed}
@@ -136,13 +134,7 @@ async def audit(
         "escrow = pay + refund": escrow == sum(paid.values()) + refunded + forfeited,
         "the contract holds what it owes": contract.after - surplus == owed.total_tinybar,
         "no escrow is left": owed.escrow_tinybar == 0,
-        "no stake is locked": all(
-            inside[account].locked_tinybar == stakes.locked.get(account, 0) for account in inside
-        ),
-        "nobody lost a stake but by a rule": all(
-            inside[account].stake_tinybar == rows[account].sent - stakes.bonds.get(account, 0) - lost
-            for account, lost in stakes.lost.items()
-        ),
+        **stakes.laws(rows, inside),
         "what the contract owes is these accounts'": owed.total_tinybar == sum(row.held for row in rows.values()),
         "the client got its refund": rows[client].sent - out[client]
         == escrow - refunded - penalties - forfeited - gains.get(client, 0) + _finder_fees(state),
@@ -166,6 +158,13 @@ async def audit(
     )
 
 
+def _pay(state: State, accounts: Mapping[Address, str]) -> tuple[dict[str, int], dict[str, int]]:
+    """What validators earned, and what everybody earned, by account."""
+    audits = {accounts[who]: int(paid) for who, paid in state.audit_claims.items()}
+    paid = {accounts[trainer]: int(claim.paid) for trainer, claim in state.claims.items()}
+    return audits, paid | {account: paid.get(account, 0) + amount for account, amount in audits.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class _Stakes:
     locked: Mapping[str, int]
@@ -174,6 +173,17 @@ class _Stakes:
     """Of trainers and validators: penalties, slashes and fines."""
     bonds: Mapping[str, int]
     """What they paid in that was no stake."""
+
+    def laws(self, rows: Mapping[str, Row], inside: Mapping[str, AccountState]) -> dict[str, bool]:
+        return {
+            "no stake is locked": all(
+                account.locked_tinybar == self.locked.get(name, 0) for name, account in inside.items()
+            ),
+            "nobody lost a stake but by a rule": all(
+                inside[name].stake_tinybar == rows[name].sent - self.bonds.get(name, 0) - lost
+                for name, lost in self.lost.items()
+            ),
+        }
 
 
 async def _stakes(

@@ -11,7 +11,7 @@ from shoal.core.calls import Plan
 
 # Entries as they lie on the topic, in bytes: measured in a demo of four trainers, the largest of each kind.
 BID_BYTES, ENVELOPE_BYTES, UPDATE_BYTES, CHECKPOINT_BYTES, RESULT_BYTES = 182, 1_019, 420, 386, 1_047
-OPEN_BYTES, VERDICT_BYTES = 2_200, 290
+OPEN_BYTES, VERDICT_BYTES = 1_789, 264
 LOG_BYTES = limits.TOPIC_MESSAGE_BYTES
 """Of a full message of log lines."""
 _AWARD_BYTES, _LEAF_BYTES, _ASSIGN_BYTES, _HOLDERS_BYTES = 201, 25, 207, 5

@@ -5,7 +5,7 @@ All of it follows the log alone: what is opened, found, accused and judged here 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shoal.core import calls
 from shoal.core.audits import Audit, Dispute, Finding, Kind, Ruling, Unit, evidence_of
@@ -134,22 +134,47 @@ def _can_accuse(log: State) -> bool:
     return log.phase in (Phase.RUNNING, Phase.FINISHED) and log.now_ns < log.plan.end_by * SECOND_NS
 
 
+def challenges(log: State, me: Address) -> list[calls.ChallengeResult]:
+    """What a trainer puts in the place of a confirmed result that does not follow from the log; takes the bond."""
+    confirmed, right = log.confirmed, true_result(log)
+    if log.phase is not Phase.SETTLING or confirmed is None or right is None or not log.plan.auditors:
+        return []
+    if _stands(log) or any(dispute.kind is not Kind.FRAUD for dispute in log.disputes.values()):
+        return []
+    seat = log.seat_of(me)
+    if seat is None or seat.slashed or not _can_accuse(log):
+        return []
+    begun_ns = (confirmed.settle_after - log.plan.window) * SECOND_NS
+    return [calls.ChallengeResult(log.place.task, right)] if _my_turn(log, me, begun_ns) else []
+
+
+def true_result(log: State) -> calls.Result | None:
+    """The result that follows from the log: with the object that was confirmed, or else the last that was posted."""
+    if log.final is None or not log.notes:
+        return None
+    mark, note = log.final, list(log.notes.values())[-1]
+    if log.confirmed is not None:
+        note = log.notes.get(log.confirmed.result, note)
+    counts = (mark.units, mark.aggregates, mark.audits)
+    return calls.Result(mark.log_position, mark.round, *counts, note.object, mark.root(log.place))
+
+
 def follows_from_log(log: State, dispute_id: bytes) -> bool:
     """Whether a proposed result is the log's, and the confirmed one, if there is any, is not."""
-    right, mark, confirmed = log.replacements.get(dispute_id), log.final, log.confirmed
-    if right is None or mark is None:
+    proposed, right = log.replacements.get(dispute_id), true_result(log)
+    if proposed is None or right is None or proposed.result not in log.notes:
         return False
-    true = (mark.log_position, mark.round, mark.units, mark.aggregates, mark.audits, mark.root(log.place))
-    proposed = (right.log_position, right.round, right.units, right.aggregates, right.audits, right.credits_root)
-    if proposed != true or right.result not in log.notes:
+    return replace(proposed, result=right.result) == right and not _stands(log)
+
+
+def _stands(log: State) -> bool:
+    """Whether the confirmed result follows from the log."""
+    confirmed, right = log.confirmed, true_result(log)
+    if confirmed is None or right is None:
         return False
-    if confirmed is None:
-        return True
-    stands = (
-        confirmed.log_position, confirmed.round, confirmed.units, confirmed.aggregates, confirmed.audits,
-        confirmed.credits_root,
-    )  # fmt: skip
-    return stands != true or confirmed.result not in log.notes
+    counts = (confirmed.units, confirmed.aggregates, confirmed.audits)
+    said = calls.Result(confirmed.log_position, confirmed.round, *counts, right.result, confirmed.credits_root)
+    return said == right and confirmed.result in log.notes
 
 
 def court_calls(log: State, me: Address) -> list[calls.Call]:

@@ -106,11 +106,7 @@ def quote(
     held = -(-chunks // trainers) * (2 if trainers > 1 else 1)
     if rounds * (held + 1) + trainers > limits.AUTHOR_ENTRIES or rounds * (2 * chunks + trainers) > limits.SLOTS:
         raise TooLarge(f"{chunks} chunks x {rounds} rounds are more than one task can hold")
-    if auditors and (auditors % 2 == 0 or not 0 < auditors <= limits.AUDITORS):
-        raise ValueError(f"{auditors} auditors: an odd number up to {limits.AUDITORS}, or 0")
-    if audits and not (auditors and 0 < audits <= units):
-        raise ValueError(f"{audits} audits: at most one for each of {units} work units, and with auditors")
-    checked = (max(trainers, -(-units // 10)) if audits is None else audits) if auditors else 0
+    checked = _audits_of(auditors, audits, units, trainers)
     if budget is None:
         unit_price = DEFAULT_UNIT_TINYBAR + FEE_ROOM * trainer_fees
         aggregate_price = unit_price // AGGREGATE_SHARE
@@ -148,6 +144,16 @@ def quote(
     told = costs.lines(plan, manifest_bytes=costs.manifest_estimate(chunks), confirm_every=confirm_every_of(rounds))
     usd = costs.total(told, costs.Payer.CLIENT) / fees.TINYCENTS_PER_USD
     return Quote(plan, plan.escrow(), units, usd)
+
+
+def _audits_of(auditors: int, audits: int | None, units: int, trainers: int) -> int:
+    """How many audits are paid for; none without auditors."""
+    if auditors and (auditors % 2 == 0 or not 0 < auditors <= limits.AUDITORS):
+        raise ValueError(f"{auditors} auditors: an odd number up to {limits.AUDITORS}, or 0")
+    if audits and not (auditors and 0 < audits <= units):
+        raise ValueError(f"{audits} audits: at most one for each of {units} work units, and with auditors")
+    usual = max(trainers, -(-units // 10)) if audits is None else audits
+    return usual if auditors else 0
 
 
 def _with_audits(plan: Plan, auditors: int, audits: int, audit_price: Tinybar, timing: Timing) -> Plan:

@@ -18,6 +18,7 @@ from shoal.core import calls, court, duties
 from shoal.core.court import OpenUnit
 from shoal.core.duties import GetReady, MakeCheckpoint, PostResult, TrainChunk
 from shoal.core.ids import short
+from shoal.core.money import Tinybar
 from shoal.core.task import Checkpoint, Mark, Phase, State, Update, inputs_of
 from shoal.errors import CryptoError, DataError, EngineError, ModelError, ShoalError
 from shoal.ports import Engine, Ledger
@@ -35,6 +36,8 @@ AWAY = "SHOAL-G10"
 """Why a chunk is handed over that this machine could train, but may not now."""
 LEAVE_PATIENCE_S = 20.0
 """For the last update and the word that the seat is given back to be in the log."""
+CHALLENGE_FEES = Tinybar(100_000_000)
+"""What must be left of an account beside a bond: 1 HBAR for the fees of a challenge, and of what comes after it."""
 
 
 class SeatHolder:
@@ -380,7 +383,7 @@ class SeatHolder:
             if state.phase.over and self._me in state.claims:
                 return
             try:
-                if not await self._vote(state):
+                if not await self._vote(state) and not await self._challenge(state):
                     for due in duties.payments(state, self._me):
                         await call(self._tasklog, self._ledger, due)
                 pause = 0.5
@@ -393,6 +396,18 @@ class SeatHolder:
                 await trio.sleep(10.0)
             if self._tasklog.log is state:
                 await change.wait()
+
+    async def _challenge(self, state: State) -> bool:
+        """Object to a result that does not follow from the log, where the account can pay the bond."""
+        for challenge in court.challenges(state, self._me):
+            bond = court.bond_of(state, challenge)
+            if await self._ledger.balance() < bond + CHALLENGE_FEES:
+                log.error("task %s: the result is WRONG, and there is no bond to challenge it", short(state.place.task))
+                return False
+            log.error("task %s: the result is WRONG, and is challenged", short(state.place.task))
+            await call(self._tasklog, self._ledger, challenge, value=bond)
+            return True
+        return False
 
     async def _vote(self, state: State) -> bool:
         seat = state.seat_of(self._me)

@@ -135,6 +135,8 @@ class Net:
         budget: Budget | None = None,
         round_timeout_s: int = 60,
         compare: bool = False,
+        auditors: int | None = None,
+        audits: int | None = None,
     ) -> Offer:
         """Check that model and data fit each other and train alike elsewhere, and say what it costs at most.
 
@@ -151,6 +153,9 @@ class Net:
             budget: all that may ever be spent on trainers: `"5 hbar"`, 5.0 HBAR, or an integer in tinybar.
             round_timeout_s: after how long a silent trainer loses its seat.
             compare: after the training, also train centrally on this machine for as many steps.
+            auditors: validators that check the work, and jury where they accuse: 3, 5 or 7; 0 for none; by default the
+                recipe's.
+            audits: work units that are trained again, at most.
 
         Raises:
             DataError, ModelError, UsageError: what is wrong, where, and what to do.
@@ -161,7 +166,7 @@ class Net:
         examined = await trio.to_thread.run_sync(prepare.examine, source, overrides)
         if trainers is None and self._trainers is not None:
             trainers = min(self._trainers, examined.recipe.trainers or DEFAULT_TRAINERS)
-        order = Order(source, rounds, trainers, chunks, most, round_timeout_s)
+        order = Order(source, rounds, trainers, chunks, most, round_timeout_s, auditors=auditors, audits=audits)
         purchase = await Purchase.begin(self._desk, order, examined)
         return Offer(await purchase.quote(), examined, partial(self._buy, purchase, compare))
 

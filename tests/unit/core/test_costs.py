@@ -54,6 +54,25 @@ def test_logs_on_the_topic_are_a_line_of_the_trainers_and_bounded(trainers: int,
     assert costs.log_messages(rounds) <= limits.AUTHOR_LOG_ENTRIES, "the fold counts no more"
 
 
+def test_audits_are_told_to_those_who_pay_for_them() -> None:
+    """What is paid for validators' work stands in the escrow; these are Hedera's fees."""
+    plan = quote(chunks=4, rounds=10, trainers=4, budget=None, timing=LOCAL_TIMING, now_s=1, auditors=3, audits=8).plan
+    told = {line.what: line for line in costs.lines(plan, manifest_bytes=950, confirm_every=3)}
+    plain = {line.what for line in lines(4, 10, 4)}
+    more = {what: (line.count, line.payer) for what, line in told.items() if what not in plain}
+    assert more == {
+        "requestDraw": (3, Payer.CLIENT),
+        "draw": (3, Payer.CLIENT),
+        "openings": (16, Payer.TRAINERS),
+        "verdicts": (8, Payer.VALIDATORS),
+        "claimAudits": (3, Payer.VALIDATORS),
+        "withdraw, by validators": (3, Payer.VALIDATORS),
+    }
+    dispute = costs.dispute_lines(plan)
+    finder = plan.slash * plan.finder_share // 10_000 - plan.auditors * plan.audit_price
+    assert finder > Rate(cents=12, hbars=1).tinybar(costs.total(dispute, Payer.ACCUSER)), "to find a fraud pays"
+
+
 def test_fees_are_those_of_the_schedule() -> None:
     """HIP-1261, in US dollars."""
     dollars = [

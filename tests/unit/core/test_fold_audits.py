@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +16,7 @@ from shoal.core.audits import Audit, Finding, Unit, draw
 from shoal.core.codec import digest
 from shoal.core.court import AuditUnit, JudgeUnit, OpenUnit, Vote
 from shoal.core.fold import Item
-from shoal.core.ids import Address
+from shoal.core.ids import Address, Digest
 from shoal.core.merkle import AuditLeaf, verify
 from shoal.core.money import Tinybar
 from shoal.core.task import SECOND_NS, Phase, State
@@ -263,6 +266,60 @@ def test_who_found_a_fraud_is_paid_for_the_audit_once_a_jury_says_so() -> None:
     scene.round()
     scene.round()
     assert AuditLeaf(audit.validator, 1) in scene.state.marks[-1].audit_credits
+
+
+def confirmed(scene: Scene, **lies: Any) -> ev.ResultConfirmed:
+    """A quorum's word on the result: the log's, but for the lies."""
+    right = court.true_result(scene.state)
+    assert right is not None
+    said = replace(right, **lies)
+    counts = (said.round, said.units, said.aggregates, said.audits)
+    until = scene.state.now_ns // SECOND_NS + 60
+    return ev.ResultConfirmed(scene.place.task, said.result, said.log_position, *counts, said.credits_root, until)
+
+
+def published() -> Scene:
+    """Every audit is done with, and the result is posted."""
+    scene = Scene(audits=4).finished()
+    scene.pass_time(OPEN_S + 1)
+    scene.state = replace(scene.state, plan=replace(scene.state.plan, window=60))
+    scene.say(scene.aggregator(), "result", scene.result())
+    return scene
+
+
+@pytest.mark.parametrize("lie", [{"units": 9}, {"credits_root": digest(b"ours")}, {"result": Digest(digest(b"else"))}])
+def test_a_result_that_does_not_follow_from_the_log_is_challenged_once_and_the_jury_sees_it(
+    lie: dict[str, Any],
+) -> None:
+    scene = published()
+    scene.take(confirmed(scene, **lie))
+    scene.pass_time(4 * court.TURN_S)
+    right = court.true_result(scene.state)
+    assert right is not None
+    challenge = calls.ChallengeResult(scene.place.task, right)
+    assert all(court.challenges(scene.state, who) == [challenge] for who in scene.trainers)
+    assert court.challenges(scene.state, scene.validators[0]) == [], "who has no part in it takes no part in it"
+    nobody, name = Address(bytes(20)), digest(b"dispute")
+    bond = scene.state.plan.bond
+    scene.take(ev.DisputeOpened(scene.place.task, name, 1, scene.trainers[0], nobody, digest(b"p"), bond))
+    scene.take(ev.ReplacementProposed(scene.place.task, name, right))
+    assert not any(court.challenges(scene.state, who) for who in scene.trainers)
+    scene.jury(name, 0, 1, 2)
+    assert court.work(scene.state, scene.validators[0])[0] == Vote(calls.Judge(name, True))
+
+
+def test_a_right_result_is_challenged_by_nobody_and_a_false_challenge_is_rejected() -> None:
+    scene = published()
+    scene.take(confirmed(scene))
+    scene.pass_time(4 * court.TURN_S)
+    assert not any(court.challenges(scene.state, who) for who in scene.trainers)
+    right = court.true_result(scene.state)
+    assert right is not None
+    name, bond = digest(b"dispute"), scene.state.plan.bond
+    scene.take(ev.DisputeOpened(scene.place.task, name, 1, scene.trainers[0], Address(bytes(20)), digest(b"p"), bond))
+    scene.take(ev.ReplacementProposed(scene.place.task, name, replace(right, units=1)))
+    scene.jury(name, 0, 1, 2)
+    assert court.work(scene.state, scene.validators[0])[0] == Vote(calls.Judge(name, False))
 
 
 # ---------------------------------------------------------------- calls, by turns

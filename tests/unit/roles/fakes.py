@@ -177,6 +177,9 @@ class LedgerPort:
     async def is_unowned(self, topic: int) -> bool:
         return self._ledger.topic_is_unowned
 
+    async def balance(self, account: str | None = None) -> Tinybar:
+        return Tinybar(10**12)
+
     async def validator_stake(self) -> Tinybar:
         return Tinybar(self._ledger.market.validator_stake)
 

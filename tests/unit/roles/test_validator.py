@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,31 @@ async def test_a_juror_whose_key_is_nonsense_does_not_silence_the_accused(
     (dispute,) = state.disputes.values()
     assert nonsense.address in dispute.jury and dispute.sealed
     assert dispute.ruling is Ruling.REJECTED, "the two others have seen the work"
+
+
+async def test_a_quorum_that_confirms_another_result_than_the_log_is_challenged(
+    tmp_path: Path, autojump_clock: Clock
+) -> None:
+    w = world(tmp_path, window=30).running()
+    for _ in range(w.plan.rounds):
+        w.round()
+    w.ledger.skip(OPEN_S + 1)  # nobody draws
+    w.say(w.aggregator(), "result", w.publish())
+    right = court.true_result(w.state())
+    assert right is not None
+    wrong = replace(right, units=right.units - 1)
+    counts = (wrong.log_position, wrong.round, wrong.units, wrong.aggregates, wrong.audits)
+    w.call(w.trainers[1], calls.PublishResult(w.task, wrong.result, *counts, wrong.credits_root))
+    w.call(w.trainers[2], calls.ConfirmResult(w.task, wrong.result, *counts, wrong.credits_root))
+    async with AsyncExitStack() as stack:
+        await bench(stack, w, 0, 1, 2, 3)
+        await seats(stack, w, 0)
+        state = await w.until(lambda s: s.phase is Phase.SETTLED, 200)
+        await w.until(lambda s: w.trainers[0] in s.claims, 60)
+    (dispute,) = state.disputes.values()
+    assert dispute.challenger == w.trainers[0] and dispute.ruling is Ruling.UPHELD
+    assert state.confirmed is not None and state.confirmed.units == right.units
+    assert len(w.ledger.calls_of(calls.ChallengeResult)) == 1
 
 
 def _units(state: State) -> list[Any]:
