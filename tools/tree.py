@@ -14,7 +14,8 @@ BESIDE = {
     "examples": "models with recipes and data: what `shoal train` takes; notebooks",
     "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e, live (opt-in)",
     "bench": "what was measured, and how to measure it again",
-    "docs": "the HTTP API, Python, the devnet, the peer network, decisions, and a section for each error code",
+    "deploy": "a hardened systemd unit, a Grafana dashboard, alerts",
+    "docs": "the HTTP API, Python, recipes, verifying, watching, devnet, peer network, decisions, every error code",
     "tools": "what `make` needs before anything is installed",
 }
 
