@@ -15,7 +15,8 @@ BESIDE = {
     "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e, live (opt-in)",
     "web": "the web app: React, built into the package by `make web`",
     "bench": "what was measured, and how to measure it again",
-    "docs": "the HTTP API, the shell, Python, the network, decisions, and a section for each error code",
+    "deploy": "a hardened systemd unit, a Grafana dashboard, alerts",
+    "docs": "the HTTP API, the shell, Python, recipes, verifying, watching, devnet, network, decisions, every error code",
     "tools": "what `make` needs before anything is installed",
 }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from shoal.core.ids import short
 from shoal.core.task import Phase, State
 from shoal.errors import ShoalError
 
+disable_created_metrics()  # they double the series, and a restart is seen in process_start_time_seconds
 REGISTRY = CollectorRegistry()
 """Of this process. Libraries that count in prometheus_client's own registry are not told with it."""
 

@@ -108,6 +108,26 @@ def test_people_read_the_same_without_json(tmp_path: Path) -> None:
     assert "SHOAL-D03" in done.stderr and "do:" in done.stderr
 
 
+@pytest.mark.parametrize(("encoding", "says"), [("latin-1", "Windows-1252"), ("utf-16", "UTF-16")])
+def test_a_table_in_another_encoding_is_told_with_what_converts_it(encoding: str, says: str, tmp_path: Path) -> None:
+    files(tmp_path, GOOD, TABLE)
+    (tmp_path / "data.csv").write_bytes(TABLE.replace("a,b", "größe,b").encode(encoding))
+    done = shoal("train", "model.py", "data.csv", "--yes", "--json", cwd=tmp_path, SHOAL_DIR=str(tmp_path / "nowhere"))
+    assert done.returncode == 5, done.stdout + done.stderr
+    error = last_json(done.stdout)["error"]
+    assert error["code"] == "SHOAL-D04" and says in error["message"] and "iconv" in error["hint"], error
+
+
+def test_a_tracker_that_there_is_not_is_told_before_anything_else(tmp_path: Path) -> None:
+    files(tmp_path, GOOD, TABLE)
+    command = ["train", "model.py", "data.csv", "--yes", "--json", "--track", "comet:x"]
+    done = shoal(*command, cwd=tmp_path, SHOAL_DIR=str(tmp_path / "nowhere"))
+    assert done.returncode == 2 and last_json(done.stdout)["error"]["code"] == "SHOAL-U70", done.stdout
+    command = ["train", "model.py", "data.csv", "--yes", "--json", "--pin-result"]
+    done = shoal(*command, cwd=tmp_path, SHOAL_DIR=str(tmp_path / "nowhere"))
+    assert done.returncode == 3 and last_json(done.stdout)["error"]["code"] == "SHOAL-C01", "no service is set"
+
+
 def files(directory: Path, model: str, table: str, **recipe: object) -> None:
     (directory / "model.py").write_text(model)
     (directory / "recipe.json").write_text(json.dumps({**RECIPE, **recipe}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,4 +88,4 @@ async def test_a_pinned_task_from_start_to_a_lost_slot(demo: Demo, tmp_path: Pat
     lines = [json.loads(line) for line in (home / "events.jsonl").read_text().splitlines()]
     assert [line["round"] for line in lines if line["event"] == "round"] == [1, 2]
     assert sum(line["event"] == "paid" for line in lines) > 0
-    assert any(os.scandir(tmp_path / "runs" / task[:12]))
+    assert list((tmp_path / "runs" / task[:12]).iterdir())

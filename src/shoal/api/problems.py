@@ -30,6 +30,7 @@ from shoal.errors import (
     UsageError,
     first_error,
 )
+from shoal.meters import ERRORS
 
 log = logging.getLogger("shoal.api")
 
@@ -145,6 +146,7 @@ _TITLES = {
         "S": "Storage refused or cannot be reached",
         "T": "The market says no",
         "U": "The request cannot be carried out",
+        "V": "What was verified does not hold",
         "X": "A fault of the node",
     }.items()
 }
@@ -152,6 +154,7 @@ _TITLES = {
 
 def respond(error: ShoalError, *, headers: Mapping[str, str] | None = None, status: int | None = None) -> JSONResponse:
     """The response for an error."""
+    ERRORS.labels(error.code).inc()
     problem = problem_of(error, status=status)
     more = dict(headers or {})
     if problem["status"] == 401:

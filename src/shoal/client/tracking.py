@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, overload
@@ -16,6 +17,8 @@ from shoal.core.manifest import Manifest
 from shoal.core.task import SECOND_NS
 from shoal.ports import LoggedEvent
 from shoal.track import Keeper, Record, RunFacts
+
+log = logging.getLogger("shoal.client")
 
 
 class Tracked:
@@ -66,9 +69,11 @@ async def tracking(desk: Desk, created: LoggedEvent, story: Story) -> AsyncItera
     ...     report = await drive()
     ...     tracked.result(report.as_dict())
     """
-    facts = facts_of(desk, created)
-    tracked = Tracked(story, facts.begun_s)
-    keeper = Keeper(tracked.telling, facts, desk.settings.trackers)
+    tracked = Tracked(story, created.time_ns / SECOND_NS)
+    keeper = _keeper(desk, created, tracked)
+    if keeper is None:
+        yield tracked
+        return
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_keep_up, story, keeper)
         try:
@@ -76,6 +81,15 @@ async def tracking(desk: Desk, created: LoggedEvent, story: Story) -> AsyncItera
         finally:
             nursery.cancel_scope.cancel()
             await keeper.end(over=story.is_over)
+
+
+def _keeper(desk: Desk, created: LoggedEvent, tracked: Tracked) -> Keeper | None:
+    """None where the task cannot be tracked: that is no reason not to drive it."""
+    try:
+        return Keeper(tracked.telling, facts_of(desk, created), desk.settings.trackers)
+    except Exception as error:  # a full disk, a damaged manifest; whatever it is, the task finds out for itself
+        log.warning("a task is not tracked: %s: %s", type(error).__name__, error)
+        return None
 
 
 async def _keep_up(story: Story, keeper: Keeper) -> None:

@@ -20,13 +20,17 @@ from torch import nn
 from shoal.client import prepare
 from shoal.client.desk import Desk
 from shoal.client.openings import Openings
+from shoal.client.pins import fetch_pinned
 from shoal.client.purchase import DEFAULT_TRAINERS, Order, Purchase, collect, describe_quote, quoted
+from shoal.client.result import Goal
 from shoal.client.session import home_of
 from shoal.client.source import Source
 from shoal.client.tasks import list_tasks, must_find, summary
 from shoal.client.verify import Verification, verify_task
+from shoal.content import open_source
 from shoal.core.money import Tinybar, parse_hbar
 from shoal.core.quote import Quote
+from shoal.core.task import State
 from shoal.errors import UsageError, first_error
 from shoal.localnet.stack import local_stack
 from shoal.node import open_node
@@ -230,7 +234,7 @@ class Net:
 
         def finish(state: Any) -> Awaitable[Any]:
             out = home_of(self.settings, state.place.task) / RESULT
-            return purchase.fetch(state, out, compare=compare)
+            return purchase.fetch(state, out, compare=compare, pinned=self._pinned)
 
         return await self._follow(created, finish)
 
@@ -244,13 +248,18 @@ class Net:
             desk = self._openings.desk_of(task)
 
             def collected(state: Any) -> Awaitable[Any]:
-                return collect(self._desk, state, home_of(self.settings, task) / RESULT)
+                out = home_of(self.settings, task) / RESULT
+                return collect(self._desk, state, out, pinned=self._pinned)
 
             run = Run(desk, created, finish or collected)
             self._runs[task] = run
             self._nursery.start_soon(self._drive, run)
             await run.began.wait()
             return run
+
+    async def _pinned(self, state: State, goal: Goal, out: Path) -> None:
+        """From IPFS, where the slot of a result is gone."""
+        await fetch_pinned(partial(open_source, self.settings), state, goal, out)
 
     async def _drive(self, run: Run) -> None:
         try:

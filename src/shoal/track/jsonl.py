@@ -21,9 +21,10 @@ class Jsonl:
         """Where each line ends; the first is the file's beginning."""
 
     def begin(self, facts: RunFacts, run_id: str) -> str:
+        self.end(over=False)
         path: Path = facts.home / NAME
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-        end = 0
+        self._ends, end = [0], 0
         for line in self._file:
             end += len(line)
             if not line.endswith(b"\n"):

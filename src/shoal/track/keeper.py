@@ -70,10 +70,10 @@ class Keeper:
 
     async def _tell(self, name: str) -> None:
         if name not in self._begun:
-            self._begun.add(name)
             known = self._positions.setdefault(name, Position())
             run = await self._call(name, partial(self._trackers[name].begin, self._facts, known.run))
             known.run = run or known.run
+            self._begun.add(name)  # not where it was cancelled: then it is begun again
         (telling, story), position = self._story(), self._positions[name]
         if name == "jsonl" and telling != self._telling:
             position.told, self._telling = 0, telling

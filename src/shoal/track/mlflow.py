@@ -27,6 +27,7 @@ class MLflow:
         from mlflow import MlflowClient
         from mlflow.entities import Param, RunTag
 
+        run_id = run_id or self._run
         self._client = MlflowClient(tracking_uri=self._where or None)
         if run_id:
             self._client.update_run(run_id, status="RUNNING")

@@ -31,7 +31,10 @@ class Tracker(Protocol):
     """Called from one thread at a time, never from the one that the task runs in. Whatever it raises ends it only."""
 
     def begin(self, facts: RunFacts, run_id: str) -> str:
-        """Make a run, or go on with the one of this id; its id, which is given back after a restart."""
+        """Make a run, or go on with the one of this id; its id, which is given back after a restart.
+
+        May be called again, where it was cancelled before its caller knew that it was done.
+        """
         ...
 
     def tell(self, number: int, record: Record) -> None:

@@ -23,6 +23,7 @@ class TensorBoard:
     def begin(self, facts: RunFacts, run_id: str) -> str:
         from torch.utils.tensorboard.writer import SummaryWriter
 
+        self.end(over=False)
         base = Path(self._where).expanduser() if self._where else facts.home / "tensorboard"
         self._writer = SummaryWriter(str(base / facts.task_id[:12]))
         if not run_id:

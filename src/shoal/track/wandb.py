@@ -21,6 +21,7 @@ class Wandb:
     def begin(self, facts: RunFacts, run_id: str) -> str:
         import wandb
 
+        self.end(over=False)
         self._run = wandb.init(
             project=self._project,
             id=run_id or facts.task_id[:16],

@@ -61,6 +61,9 @@ async def test_a_client_node_serves_them_without_a_token(clock: MockClock, desk:
         with trio.fail_after(60):
             while value((await it.http.get("/metrics")).text, "shoal_rounds_total") != rounds + 1:  # noqa: ASYNC110
                 await trio.sleep(0.1)
+        missing = errors("SHOAL-T08")
+        assert (await it.http.get("/api/v1/tasks/ffff")).status_code == 404
+        assert errors("SHOAL-T08") == missing + 1
         answer = await it.http.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert value(answer.text, "shoal_task_round", task=world.task.hex()[:12]) == 1

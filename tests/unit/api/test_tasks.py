@@ -10,6 +10,7 @@ import httpx
 import pytest
 from trio.testing import MockClock
 
+from shoal.core.calls import Cancel
 from shoal.core.entries import make_log_entry
 from shoal.core.ids import address_text
 from shoal.core.loglines import LogLine, pack
@@ -137,7 +138,7 @@ async def test_cancel_before_the_start_says_what_comes_back(
         assert (answer["phase"], answer["refunded_tinybar"]) == ("cancelled", int(plan.escrow()) - due), back
         again = await it.http.post(path, headers=it.authorised)
         assert again.json() == answer
-    [cancel] = world.ledger.calls_of(type(world.ledger.calls[-1][2]), world.client)[:1]
+    [cancel] = world.ledger.calls_of(Cancel, world.client)[:1]
     assert cancel.task_id == world.task
 
 

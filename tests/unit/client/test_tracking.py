@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,29 @@ async def test_a_tracker_of_the_settings_is_told_too_and_may_fail(
         await w.tasklog("client", desk.ledger, witness=story).catch_up()
     assert without_time([record for _, record in good.heard]) == told(story)
     assert without_time(lines(desk)) == told(story)
+
+
+async def test_a_task_that_cannot_be_tracked_goes_on(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    w = World(tmp_path).settled()
+    desk, story = FakeDesk(w), Story()
+    desk.store.put("manifests", w.task.hex(), b"damaged")
+    async with tracking(desk, w.created, story) as tracked:
+        await w.tasklog("client", desk.ledger, witness=story).catch_up()
+        tracked.result(report_of(w.state()).as_dict())
+    assert "is not tracked" in caplog.text and story.told
+
+
+async def test_one_that_is_cancelled_at_its_beginning_is_begun_again(tmp_path: Path, clock: Clock) -> None:
+    w = World(tmp_path).settled()
+    for _ in range(5):  # wherever the cancellation comes
+        desk, story = FakeDesk(w), Story()
+        await w.tasklog("client", desk.ledger, witness=story).catch_up()
+        async with tracking(desk, w.created, story):
+            await trio.lowlevel.checkpoint()
+        assert without_time(lines(desk)) == told(story)
+        shutil.rmtree(home_of(desk.settings, w.task))
 
 
 async def test_the_facts_of_a_run_are_flat_and_hold_no_secret(tmp_path: Path, clock: Clock) -> None:

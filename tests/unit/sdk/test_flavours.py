@@ -32,7 +32,7 @@ Opener = Callable[[], AbstractAsyncContextManager[inner.Net]]
 def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opener:
     """A network on which one task is all but paid out."""
 
-    async def collected(desk: Any, state: State, out: Path) -> Any:
+    async def collected(desk: Any, state: State, out: Path, **options: Any) -> Any:
         out.write_bytes(b"weights")
         return report_of(state, out)
 
