@@ -82,9 +82,17 @@ class World:
     """
 
     def __init__(
-        self, dir: Path, *, trainers: int = 3, chunks: int = 3, rounds: int = 2, seed: int = 0, **plan: Any
+        self,
+        dir: Path,
+        *,
+        trainers: int = 3,
+        chunks: int = 3,
+        rounds: int = 2,
+        seed: int = 0,
+        via: bytes = b"",
+        **plan: Any,
     ) -> None:
-        self.dir = dir
+        self.dir, self._via = dir, via
         self.ledger, self.network = FakeLedger(seed), FakeNetwork(seed)
         self.storage = FakeStorage(self.ledger.now_ns)
         self.names = ["client", *(f"trainer-{index}" for index in range(trainers))]
@@ -544,6 +552,7 @@ class World:
             network=NETWORK,
             contract=CONTRACT,
             document=Blob(digest(document), len(document)),
+            via=self._via,
             initial=digest(initial),
             initial_blob=Blob(Digest(cipher_hash), size),
             recipe={"loss": "none", "local_steps": 4},
