@@ -367,7 +367,7 @@ class Blobs(Protocol):
         ...
 
     async def allow_origins(self, origins: Sequence[str]) -> None:
-        """Let pages of these origins read and write by presigned URL (CORS)."""
+        """Let pages of these origins read and write by presigned URL (CORS), beside those that may already."""
         ...
 
     async def begin_parts(self, key: str) -> str:

@@ -92,6 +92,11 @@ async def test_pages_of_allowed_origins_may_put_and_get_and_no_others(
     assert refused.headers.get("access-control-allow-origin") not in (STRANGER, "*")
     put = await ask("PUT", url, b"abc", Origin=PAGE)
     assert (put.status_code, put.headers["access-control-allow-origin"]) == (200, PAGE)
+    other = "http://127.0.0.1:8421"
+    await blobs.allow_origins([other])  # another node with the same bucket
+    for origin in (PAGE, other):
+        preflight = await ask("OPTIONS", url, Origin=origin, **wanted)
+        assert preflight.headers["access-control-allow-origin"] == origin
     got = await ask("GET", blobs.presign_get(key, expires_s=60), Origin=PAGE)
     assert (got.content, got.headers["access-control-allow-origin"]) == (b"abc", PAGE)
 

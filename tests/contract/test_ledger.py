@@ -30,6 +30,11 @@ async def test_an_account_is_created_and_known_by_its_key(devnet: Devnet) -> Non
         async with HederaLedger.open(devnet.settings(operator_id=account, operator_key=key)) as own:
             assert (own.account, await own.balance()) == (account, 3 * HBAR)
             assert own.address == await operator.address_of(account)
+            found = await operator.key_of(account)
+            assert found is not None and found.kind == "ED25519" and len(found.data) == 32
+            with pytest.raises(UsageError) as nobody:
+                await operator.key_of("0.0.987654321")
+            assert nobody.value.code == "SHOAL-U83"
         with pytest.raises(ConfigError) as wrong:
             async with HederaLedger.open(devnet.settings(operator_id=account, operator_key=operator.new_key())):
                 pass
@@ -74,6 +79,11 @@ async def test_a_refusal_at_consensus_has_its_reason_and_its_price(
         spent = before - await ledger.balance()
         assert spent > 0
         assert "fee" in refused.value.money
+
+
+async def test_a_contract_has_no_key_that_signs_in(market: LedgerSettings) -> None:
+    async with HederaLedger.open(market) as ledger:
+        assert await ledger.key_of(ledger.contract) is None
 
 
 async def test_what_the_account_cannot_pay_for_is_refused(market: LedgerSettings) -> None:

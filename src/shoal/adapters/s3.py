@@ -29,7 +29,9 @@ _CONNECT_S, _READ_S = 5, 20
 _ATTEMPTS = 3
 _CORS_S = 3_600
 """How long a browser may keep what it was allowed."""
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
+_ORIGINS = 64
+"""Most that are kept: the oldest go first."""
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload", "NoSuchCORSConfiguration"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9!_.*'()/-]")
 _NOTHING = "nothing was spent"
 _WRONG = "check s3_access_key, s3_secret_key and s3_endpoint; compare this machine's clock with the store's"
@@ -136,9 +138,20 @@ class S3Blobs:
                 return
 
     async def allow_origins(self, origins: Sequence[str]) -> None:
-        """Raises StorageError as `ensure_bucket`; S07 where the store knows no CORS of a bucket."""
+        """Beside those that are allowed already: several nodes may share a bucket.
+
+        Raises StorageError as `ensure_bucket`; S07 where the store knows no CORS of a bucket.
+        """
+        try:
+            rules = (await self._ask("get_bucket_cors")).get("CORSRules") or []
+        except _Missing:
+            rules = []
+        before = [each for rule in rules for each in rule.get("AllowedOrigins") or []]
+        if set(origins) <= set(before):
+            return
+        others = [each for each in dict.fromkeys(before) if each not in origins]
         rule = {
-            "AllowedOrigins": sorted(origins),
+            "AllowedOrigins": [*others, *origins][-_ORIGINS:],
             "AllowedMethods": ["GET", "HEAD", "PUT"],
             "AllowedHeaders": ["*"],
             "ExposeHeaders": ["ETag"],

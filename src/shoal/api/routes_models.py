@@ -31,7 +31,15 @@ Named = Annotated[str, Path(alias="sha256", pattern=r"^[0-9a-f]{64}$")]
 
 def router(service: Service) -> APIRouter:
     """All routes of models."""
-    routes, documents = APIRouter(prefix="/api/v1", tags=["models"]), service.agency.documents
+    routes = APIRouter(prefix="/api/v1", tags=["models"])
+    _add_files(routes, service)
+    _add_zoo(routes, service)
+    _add_quotes(routes, service)
+    return routes
+
+
+def _add_files(routes: APIRouter, service: Service) -> None:
+    documents = service.agency.documents
 
     @routes.post(
         "/documents", status_code=201, responses=documented(401, 413, 422), openapi_extra={**TOKEN, **_DOCUMENT_BODY}
@@ -55,6 +63,10 @@ def router(service: Service) -> APIRouter:
         if path is None:
             raise UsageError("this node has no such weights", code="SHOAL-U92", hint="ask for the model again")
         return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": _FOR_EVER})
+
+
+def _add_zoo(routes: APIRouter, service: Service) -> None:
+    documents = service.agency.documents
 
     @routes.get("/zoo")
     async def list_templates() -> m.TemplateList:
@@ -93,6 +105,10 @@ def router(service: Service) -> APIRouter:
             recipe=made.recipe.as_dict(),
         )
 
+
+def _add_quotes(routes: APIRouter, service: Service) -> None:
+    documents = service.agency.documents
+
     @routes.post(
         "/quotes/graph",
         responses=documented(401, 404, 409, 422, 502, 503),
@@ -112,8 +128,6 @@ def router(service: Service) -> APIRouter:
         in_sight = any(peer.connected and "trainer" in peer.roles for peer in desk.network.peers())
         record = as_dict(quote, trainer_in_sight=in_sight, storage_account=desk.ledger.account)
         return m.GraphQuoteRecord(plan=views.plan(quote.offer.plan), **record)
-
-    return routes
 
 
 def _document(held: Held) -> m.DocumentRecord:

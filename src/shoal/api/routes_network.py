@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse
 
 from shoal.api import models as m
 from shoal.api import pages, views
+from shoal.api.access import caller_of
 from shoal.api.metrics import answers
 from shoal.api.problems import documented
 from shoal.api.routes_tasks import Cursor, Limit
@@ -59,10 +60,11 @@ def router(service: Service, peer_id_of: Callable[[bytes], str]) -> APIRouter:
 
     @routes.get("/ledger/movements", responses=documented(422, 502, 503), tags=["ledger"])
     async def list_movements(
-        account: Account = None, cursor: Cursor = None, limit: Limit = pages.LIMIT
+        request: Request, account: Account = None, cursor: Cursor = None, limit: Limit = pages.LIMIT
     ) -> m.MovementPage:
-        """Transactions that moved money, the oldest first: this account's, or another's."""
-        ledger = desk.ledger
+        """Transactions that moved money, the oldest first: of whoever asks, of the node's account, or of another."""
+        ledger, caller = desk.ledger, caller_of(request.scope)
+        account = account or (caller.account if caller is not None else None)
         after = pages.position_of(cursor)[0] if cursor is not None else 0
         rows = await ledger.movements(
             after_ns=after, until_ns=await ledger.watermark(), account=account or ledger.account

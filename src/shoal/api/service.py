@@ -132,6 +132,7 @@ class Service:
             service = cls(desk, nursery, endpoints=endpoints or Endpoints())
             nursery.start_soon(service.resume)
             nursery.start_soon(service.sweep)
+            nursery.start_soon(service.open_storage)
             yield service
             nursery.cancel_scope.cancel()
 
@@ -284,6 +285,14 @@ class Service:
             except ShoalError as error:
                 log.warning("the tasks of before are not found yet: %s", error)
                 await trio.sleep(RESUME_PAUSE_S)
+
+    async def open_storage(self) -> None:
+        """Let pages read results by URL, also if nothing is uploaded in this process's life."""
+        if self.endpoints.origins and self.desk.settings.s3_endpoint:
+            try:
+                await self.uploads.storage()
+            except ShoalError as error:
+                log.warning("pages cannot reach storage yet: %s", error)
 
     async def sweep(self) -> None:
         """Now and then remove what nobody needs any more."""

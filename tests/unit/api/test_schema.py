@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,25 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 
 from .desk import Served, served_in_a_thread
+from .users import User
 
 EXAMPLES = 6
+
+
+def test_no_request_of_a_user_makes_a_gateway_fail(tmp_path: Path) -> None:
+    with served_in_a_thread(tmp_path, api_requests_per_minute=1_000_000, gateway=True, storage_fee=5) as served:
+        alice = User.make("0.0.7")
+        served.desk.ledger.accounts["0.0.7"] = (alice.address, alice.public)
+        nonce = httpx.post(f"{served.url}/api/v1/sign-in/nonce", json={"account": "0.0.7"}).json()
+        wish = {"account": "0.0.7", "nonce": nonce["nonce"], "signature_map_b64": alice.map_b64(nonce["message"])}
+        token = httpx.post(f"{served.url}/api/v1/sign-in", json=wish).json()["token"]
+        as_user = replace(served, token=token)
+        statuses: Counter[str] = Counter()
+        document = httpx.get(f"{served.url}/api/v1/openapi.json").json()
+        for found in schemathesis.openapi.from_dict(document).get_all_operations():
+            if not found.ok().path.endswith("/sign-out"):  # all after it would be refused
+                try_out(found.ok(), served.url, as_user, statuses)
+        assert {"GET /api/v1/chunks -> 200", "POST /api/v1/tasks -> 403"} <= statuses.keys()
 
 
 @pytest.mark.parametrize(("part", "least"), [("url", 40), ("command_url", 2)])

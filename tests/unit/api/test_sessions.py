@@ -194,6 +194,19 @@ async def test_users_get_nothing_of_the_operators(clock: MockClock, tmp_path: Pa
         assert (await it.commands.get("/status", headers=header)).status_code == 401
 
 
+async def test_what_is_ones_own_is_that_of_who_asks(clock: MockClock, tmp_path: Path) -> None:
+    desk = Desk.make(tmp_path, gateway=True)
+    alice = User.make("0.0.7", address=desk.world.client)
+    async with api(desk) as it:
+        header, bob = await alice.sign_in(it), await User.make("0.0.8").sign_in(it)
+        for who, tasks, account in ((header, 1, "0.0.7"), (bob, 0, "0.0.8"), ({}, 1, "0.0.5")):
+            assert len((await it.http.get("/api/v1/tasks", headers=who)).json()["items"]) == tasks
+            moved = (await it.http.get("/api/v1/ledger/movements", headers=who)).json()["items"]
+            assert {each["payer"] for each in moved} == {account}
+        everyone = (await it.http.get("/api/v1/tasks?all=true", headers=bob)).json()["items"]
+        assert [row["mine"] for row in everyone] == [False]
+
+
 async def test_one_users_answers_are_not_replayed_to_another(clock: MockClock, tmp_path: Path) -> None:
     document = b'{"format": "x"}'
     async with api(Desk.make(tmp_path, gateway=True)) as it:

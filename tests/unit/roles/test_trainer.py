@@ -17,7 +17,7 @@ from shoal.core.merkle import AwardLeaf
 from shoal.core.pricing import fees_per_unit
 from shoal.core.task import Phase
 from shoal.errors import EngineError, LedgerUnreachable, MarketError
-from shoal.roles.trainer import MIN_AGGREGATE_TIMEOUT_S, SLOT_SLACK_BYTES, Trainer, parse_opening, unacceptable
+from shoal.roles.trainer import MIN_AGGREGATE_TIMEOUT_S, OPENING, SLOT_SLACK_BYTES, Trainer, parse_opening, unacceptable
 
 from .fakes import Engines, FakeKeys
 from .world import OFFER, STAKE, World
@@ -160,6 +160,26 @@ async def test_a_document_that_nobody_has_is_not_asked_for_after_the_bids(
         assert serves(trainer, w)
         await trio.sleep(5)
         assert not serves(trainer, w) and not engines.opened
+
+
+async def test_the_node_that_the_manifest_names_speaks_for_a_client_without_one(
+    tmp_path: Path, autojump_clock: Clock
+) -> None:
+    w = World(tmp_path, via=FakeKeys("trainer-2").signing_key).published()
+    w.peer("client").online = False
+    node, shown = w.peer("trainer-2"), list[bytes]()
+    node.provide(w.manifest.document.sha256, tmp_path / "puppets" / "document")
+
+    async def take(peer_id: str, payload: bytes) -> bytes:
+        shown.append(payload)
+        return b"seen"
+
+    node.serve(OPENING, take)
+    async with w.trainer(0):
+        await w.sleep_to(w.plan.bid_until + 10)
+        assert w.peer("trainer-0").fetched[0][0] == node.peer_id
+        kept = w.stores["trainer-0"].get("bids", w.task.hex())
+        assert shown == [kept], "the bid is opened to it, once"
 
 
 # ---------------------------------------------------------------- bids

@@ -97,9 +97,10 @@ class World:
         seed: int = 0,
         validators: int = 0,
         audits: int = 0,
+        via: bytes = b"",
         **plan: Any,
     ) -> None:
-        self.dir = dir
+        self.dir, self._via = dir, via
         self.ledger, self.network = FakeLedger(seed), FakeNetwork(seed)
         self.storage = FakeStorage(self.ledger.now_ns)
         self.names = ["client", *(f"trainer-{index}" for index in range(trainers))]
@@ -596,6 +597,7 @@ class World:
             network=NETWORK,
             contract=CONTRACT,
             document=Blob(digest(document), len(document)),
+            via=self._via,
             initial=digest(initial),
             initial_blob=Blob(Digest(cipher_hash), size),
             recipe={"loss": "none", "local_steps": 4},
