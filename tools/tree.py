@@ -16,7 +16,7 @@ BESIDE = {
     "web": "the web app: React, built into the package by `make web`",
     "bench": "what was measured, and how to measure it again",
     "deploy": "a hardened systemd unit, a Grafana dashboard, alerts",
-    "docs": "the HTTP API, shell, Python, recipes, verifying, watching, devnet, network, decisions, errors",
+    "docs": "earning, the HTTP API, shell, Python, recipes, verifying, watching, devnet, network, decisions",
     "tools": "what `make` needs before anything is installed",
 }
 

@@ -12,7 +12,7 @@ from shoal.core.ids import short
 from shoal.core.task import Phase, State
 from shoal.errors import ShoalError
 
-disable_created_metrics()  # they double the series, and a restart is seen in process_start_time_seconds
+disable_created_metrics()  # type: ignore[no-untyped-call] # they double the series, and a restart is seen in process_start_time_seconds
 REGISTRY = CollectorRegistry()
 """Of this process. Libraries that count in prometheus_client's own registry are not told with it."""
 

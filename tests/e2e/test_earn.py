@@ -7,6 +7,7 @@ import io
 import json
 import signal
 import tomllib
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import httpx
 import pytest
 import trio
 
+from shoal.client.examples import example
 from shoal.core.codec import CodecError
 from shoal.core.entries import Entry, parse
 from shoal.core.events import Claimed
@@ -29,10 +31,11 @@ from shoal.roles.tasklog import TaskLog, find_task
 from shoal.settings import Settings, write_toml
 
 from .harness import Running, gone, last_json, settings_file, shoal
-from .test_up import archive, asking, events
+from .test_up import asking, events
 
 pytestmark = pytest.mark.e2e
-ROUNDS = 20
+ROUNDS, STEPS = 10, 6_000
+"""Rounds so long that a command between two of them is in time."""
 HBAR = 20
 
 
@@ -78,6 +81,18 @@ def newcomer(client: Path, gamer: Path) -> str:
     mine = {"operator_id": account, "operator_key": key, "api_listen": "127.0.0.1:0", "earn_min_memory_mib": 100}
     write_toml(gamer / "shoal.toml", {**values, **mine, "earn_min_disk_mib": 100})
     return account
+
+
+def archive() -> bytes:
+    """The bundled example, with more to train in every round."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as made:
+        for path in example("breast_cancer").glob("*.*"):
+            text = path.read_text()
+            if path.name == "recipe.json":
+                text = json.dumps({**json.loads(text), "local_steps": STEPS})
+            made.writestr(path.name, text)
+    return data.getvalue()
 
 
 def buy(api: httpx.Client) -> str:

@@ -279,7 +279,7 @@ class Screen:
 
     def show(self, record: dict[str, Any]) -> None:
         if self._live is not None:
-            self._live.update(Text(line_of(record)))
+            self._live.update(Text(line_of(record)), refresh=True)
         elif record["changed"]:
             if self._as_json:
                 output.print_json({name: value for name, value in record.items() if name != "changed"})

@@ -10,7 +10,7 @@ from typing import Any
 from shoal.core.audits import Finding, Kind, Ruling
 from shoal.core.ids import Address, short
 from shoal.core.money import format_hbar
-from shoal.core.task import Checkpoint, Phase, State
+from shoal.core.task import LEFT, Checkpoint, Phase, State
 
 _REASONS = {
     "SHOAL-E02": "the loss or a weight became NaN or infinite (SHOAL-E02)",
@@ -69,8 +69,9 @@ def happenings(old: State | None, new: State, name: Callable[[Address], str]) ->
                 "ready", f"{name(seat.trainer)} has verified its chunks and is ready", {"trainer": name(seat.trainer)}
             )
         if seat.lost and not (before and before.lost):
+            what = "gave its seat back" if seat.lost == LEFT else f"lost its seat: {seat.lost}"
             yield Happening(
-                "lost", f"{name(seat.trainer)} lost its seat: {seat.lost}",
+                "lost", f"{name(seat.trainer)} {what}",
                 {"trainer": name(seat.trainer), "reason": seat.lost},
             )  # fmt: skip
     if new.started_ns and not old.started_ns:

@@ -40,6 +40,8 @@ class Facts:
     memory_mib: int | None = None
     """Free for others: what this program uses itself counts as free."""
     disk_mib: int | None = None
+    seen: bool = True
+    """Whether the machine could be looked at; if not, all that is above is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,9 @@ def _obstacles(facts: Facts, limits: Limits, orders: Orders, running: bool) -> I
         minutes = limits.schedule.next_change(facts.minute)
         assert minutes is not None, "a schedule has a window"
         yield Obstacle("schedule", "outside its schedule", f"goes on in {duration(60 * minutes)}")
+    if not facts.seen:
+        yield Obstacle("sight", "this machine cannot be looked at", "goes on when it can; the log tells what fails")
+        return
     if facts.on_battery:
         yield Obstacle("battery", "on battery", "goes on when it is plugged in")
     if facts.full_screen:

@@ -103,21 +103,19 @@ async def run(checks: Sequence[Check]) -> list[Result]:
 
 async def examine(check: Check) -> Finding:
     """One check, in a thread and a trio of its own: that it throws or hangs is its finding and nobody else's."""
-    found: Finding | None = None
-    with trio.move_on_after(check.deadline_s + PATIENCE_S):
+    with trio.move_on_after(check.deadline_s + PATIENCE_S) as scope:
         found = await trio.to_thread.run_sync(trio.run, _in_time, check, abandon_on_cancel=True)  # type: ignore[call-arg]
-    return found or _late(check)
+    return _late(check) if scope.cancelled_caught else found
 
 
 async def _in_time(check: Check) -> Finding:
     """A check that can be cancelled is, and cleans up; one that blocks its thread is left behind by `examine`."""
-    found: Finding | None = None
-    with trio.move_on_after(check.deadline_s):
+    with trio.move_on_after(check.deadline_s) as scope:
         try:
             found = await check.look()
         except Exception as error:
             found = _thrown(error)
-    return found or _late(check)
+    return _late(check) if scope.cancelled_caught else found
 
 
 def _late(check: Check) -> Finding:

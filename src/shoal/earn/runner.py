@@ -112,7 +112,7 @@ class Earner:
             except Exception:  # drivers and tools fail in ways of their own
                 log.exception("this machine cannot be looked at")
         now_s = time.time()
-        return Facts(now_s=now_s, minute=minute_of(time.localtime(now_s)), disk_mib=0)
+        return Facts(now_s=now_s, minute=minute_of(time.localtime(now_s)), seen=False)
 
     def _show(self, decision: Decision, *, state: str = "") -> None:
         """Tell the state, and write it down where it is another one, or the last is old."""

@@ -28,6 +28,7 @@ facts = st.builds(
     celsius=maybe(st.floats(0, 120)),
     memory_mib=maybe(st.integers(0, 10_000)),
     disk_mib=maybe(st.integers(0, 10_000)),
+    seen=st.booleans(),
 )
 limits = st.builds(
     Limits,
@@ -47,7 +48,7 @@ def test_it_runs_only_where_every_limit_is_kept(f: Facts, allowed: Limits, said:
     assert (decision.verdict is Verdict.STOP) is said.stop
     if decision.verdict is not Verdict.RUN:
         return
-    assert not f.on_battery and not f.full_screen and said.paused_until_s <= f.now_s
+    assert f.seen and not f.on_battery and not f.full_screen and said.paused_until_s <= f.now_s
     assert allowed.schedule.contains(f.minute)
     assert allowed.idle_s == 0 or (f.idle_s is not None and f.idle_s >= allowed.idle_s)
     assert f.celsius is None or f.celsius < allowed.max_celsius
@@ -80,7 +81,7 @@ REMEDIES: dict[str, Any] = {
 def test_each_remedy_removes_its_obstacle_and_all_of_them_make_it_run(
     f: Facts, allowed: Limits, said: Orders, running: bool
 ) -> None:
-    said = replace(said, stop=False)
+    said, f = replace(said, stop=False), replace(f, seen=True)
     world = (f, allowed, said)
     decision = decide(*world, running=running)
     for obstacle in decision.obstacles:
@@ -98,6 +99,12 @@ def test_less_idle_or_more_heat_never_starts_it(f: Facts, allowed: Limits, runni
     hotter = replace(f, celsius=None if f.celsius is None else f.celsius + 1)
     assert decide(worse, allowed, Orders(), running=running).verdict is Verdict.PAUSE
     assert decide(hotter, allowed, Orders(), running=running).verdict is Verdict.PAUSE
+
+
+@given(facts, limits)
+def test_a_machine_that_cannot_be_looked_at_does_not_run(f: Facts, allowed: Limits) -> None:
+    decision = decide(replace(f, seen=False), allowed, Orders(), running=True)
+    assert decision.verdict is Verdict.PAUSE and decision.obstacles[-1].name == "sight"
 
 
 def test_a_hot_machine_cools_before_it_goes_on() -> None:

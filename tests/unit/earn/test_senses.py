@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from shoal.core.idle import Limits
 from shoal.core.schedule import minute
-from shoal.earn import power
+from shoal.earn import power, runner
 from shoal.earn.benchmark import processor
+from shoal.earn.control import Control
 from shoal.earn.desktop import Desktop, logind_idle_s
 from shoal.earn.senses import Senses, celsius, minute_of, on_battery
+from shoal.roles.gate import Gate
 
+from .test_runner import Machine
 from .trees import DESKTOP_WITH_MOUSE, PLUGGED, RAPL, SENSORS, UNPLUGGED, USB_C, tree
 
 
@@ -208,3 +213,33 @@ def test_a_program_that_fills_the_screen_is_seen_by_its_title(display: str, conn
     connection.sync()
     assert desktop.full_screen() == ""
     desktop.close()
+
+
+async def test_a_real_key_pauses_and_peace_goes_on(
+    tmp_path: Path, display: str, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way from a key on an X server to the gate that a trainer works behind."""
+    from Xlib import X
+    from Xlib.ext import xtest
+
+    for name in ("LOOK_S", "ORDERS_S"):
+        monkeypatch.setattr(runner, name, 0.1)
+    senses, gate, machine = Senses(tmp_path, environment={"DISPLAY": display}), Gate(open=False), Machine()
+    limits = Limits(idle_s=1.0, max_celsius=1_000.0, min_memory_mib=0, min_disk_mib=0)
+    monkeypatch.setattr("shoal.earn.senses.on_battery", lambda root: None)
+    it = runner.Earner(
+        machine, gate, senses=senses, control=Control(tmp_path), limits=limits, tell=machine.tell
+    )  # fmt: skip
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(it.run)
+            await gate.opened()
+            for kind in (X.KeyPress, X.KeyRelease):
+                xtest.fake_input(connection, kind, 38)
+            connection.sync()
+            await gate.closed()
+            assert machine.told[-1]["obstacles"][0]["name"] == "idle" and machine.told[-1]["touch_seen_by"] == "X11"
+            await gate.opened()
+            it.stop()
+    senses.close()
+    assert machine.happened == ["left", "ended"]
