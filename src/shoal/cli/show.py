@@ -11,7 +11,6 @@ from rich.text import Text
 from shoal.cli import output
 from shoal.core.money import format_hbar
 
-
 _LONG = frozenset({"addresses", "topics", "time_s", "version", "relayed"})
 """Of a node, what is for `--json`."""
 
