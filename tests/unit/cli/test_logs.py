@@ -151,7 +151,7 @@ def test_no_secret_is_in_an_error_that_quotes_it(capsys: pytest.CaptureFixture[s
 
 
 def test_what_is_no_secret_stays() -> None:
-    know(RAW)
+    know(RAW, "", "task", "round 3")
     for text in (
         "task 4960be108c74: round 3 chunk 1: loss 0.1234 in 0.20 s",
         "peer 12D3KooWJAfQmY9oRYCqUs66USKGfB5Cn8zgftvRpmfLMkngoPXs",
