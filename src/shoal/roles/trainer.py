@@ -241,9 +241,11 @@ class Trainer:
             poll_s=self._poll_s,
         )
         directory = self._dir / task.hex()[:16]
-        logs = shipping_logs(tasklog, self._shipping, ledger=self._ledger, keys=self._keys, store=self._store)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tasklog.run)
+            logs = shipping_logs(
+                nursery, tasklog, self._shipping, ledger=self._ledger, keys=self._keys, store=self._store
+            )
             async with logs, AsyncExitStack() as sandbox:
                 await self._take_part(tasklog, directory, sandbox)
             nursery.cancel_scope.cancel()
