@@ -14,7 +14,7 @@ BESIDE = {
     "examples": "models with recipes and data: what `shoal train` takes; notebooks",
     "tests": "unit, contract (one suite per port), evm, devnet, hostile, e2e, live (opt-in)",
     "bench": "what was measured, and how to measure it again",
-    "docs": "the HTTP API, the shell, Python, the devnet, the peer network, decisions, and a section for each error code",
+    "docs": "the HTTP API, the shell, Python, the devnet, the peer network, decisions, a section for each error code",
     "tools": "what `make` needs before anything is installed",
 }
 
