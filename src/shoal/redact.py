@@ -13,6 +13,8 @@ import re
 MASK = "********"
 WINDOW = 16
 """A piece of a secret that is as long as this gives it away; shorter ones cannot be told from other text."""
+SHORTEST = 12
+"""What is shorter is a placeholder, or a word that stands in other texts too."""
 _MOST_BYTES = 4_096
 """Of one secret."""
 _RUN = re.compile(rf"[A-Za-z0-9+/_=.:-]{{{WINDOW},}}")
@@ -46,7 +48,7 @@ def know(*secrets: str | bytes) -> None:
         for form in _forms(secret[:_MOST_BYTES]):
             if len(form) >= WINDOW and _RUN.fullmatch(form):
                 _windows.update(form[index : index + WINDOW] for index in range(len(form) - WINDOW + 1))
-            elif form:
+            elif len(form) >= SHORTEST:
                 _short.add(form)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,21 @@ def heard(shell: Piped, topic: str, wanted: str) -> dict[str, Any]:
     raise AssertionError(f"nobody heard {wanted!r} on {topic}")
 
 
-@pytest.mark.timeout(400)
-def test_a_shell_does_what_people_do_on_a_network(demo: Demo, tmp_path: Path) -> None:
+@pytest.fixture
+def shells(demo: Demo, tmp_path: Path) -> Iterator[tuple[Piped, Piped]]:
+    """A client of the demo, and a node of another directory; gone afterwards, whatever happens."""
     other = Piped("--role", "bootstrap", "--dir", str(tmp_path / "other"), "--keep-going", cwd=tmp_path)
     client = Piped("--role", "client", "--dir", str(demo.client), "--yes", cwd=tmp_path)
+    yield client, other
+    for each in (client, other):
+        if each.process.poll() is None:
+            each.process.kill()
+            each.close()
+
+
+@pytest.mark.timeout(400)
+def test_a_shell_does_what_people_do_on_a_network(demo: Demo, shells: tuple[Piped, Piped], tmp_path: Path) -> None:
+    client, other = shells
     address = other.ok("local")["addresses"][0]
     assert client.ok(f"connect {address}")["peer_id"] == address.rpartition("/p2p/")[2]
 
@@ -118,6 +130,7 @@ def test_a_shell_does_what_people_do_on_a_network(demo: Demo, tmp_path: Path) ->
     # a real training, of which the topic hears
     done = client.ok("train round-1 --rounds 2")
     assert done["rounds"] == 2 and done["test_metric"] > 0.7 and Path(done["weights"]).is_file()
+    heard(other, "round-1", '"trained"')
     told = [json.loads(each["text"]) for each in other.ok("read round-1")["messages"] if each["text"].startswith("{")]
     assert {"training", "created", "round", "settled", "trained"} <= {each["event"] for each in told}
     assert {each["task_id"] for each in told} == {done["task_id"]}

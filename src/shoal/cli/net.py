@@ -17,10 +17,6 @@ from shoal.shell.peers import known_peers, summaries
 
 ASK_S = 30.0
 JOIN_S = 6.0
-_COLUMNS = (
-    *("peer_id", "roles", "reachability", "connected", "peers", "latency_s", "load", "age_s", "version", "score"),
-    "addresses",
-)
 SETTLE_S = 1.5
 """How long one who joins for a moment goes on listening, once somebody is there."""
 
@@ -117,6 +113,6 @@ def _show(rows: list[dict[str, Any]], what: str, *, as_json: bool) -> None:
     if as_json:
         output.print_json(rows)
     elif rows:
-        output.stdout.print(table([{name: row[name] for name in _COLUMNS if name in row} for row in rows]))
+        output.stdout.print(table(rows))
     else:
         output.say(f"no {what}")

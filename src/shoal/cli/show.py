@@ -11,6 +11,9 @@ from rich.text import Text
 from shoal.cli import output
 from shoal.core.money import format_hbar
 
+_LONG = frozenset({"addresses", "topics", "time_s", "version", "relayed"})
+"""Of a node, what is for `--json`."""
+
 
 def show(answer: Mapping[str, Any]) -> None:
     """Print an answer on stdout.
@@ -29,9 +32,13 @@ def show(answer: Mapping[str, Any]) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a record; columns in the order in which they first appear."""
+    """One row a record; columns in the order in which they first appear. Of nodes, what fits a line."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    made = Table(*names, box=None)
+    if rows[0].keys() >= {"peer_id", "roles"}:
+        names = [name for name in names if name not in _LONG]
+    made = Table(box=None)
+    for name in names:
+        made.add_column(name, no_wrap=name == "peer_id")
     for row in rows:
         made.add_row(*(Text(plain(name, row.get(name)), overflow="fold") for name in names))
     return made

@@ -120,9 +120,13 @@ class Shipper:
 
 @asynccontextmanager
 async def shipping_logs(
-    tasklog: TaskLog, shipping: Shipping | None, *, ledger: Ledger, keys: Keys, store: Store
+    nursery: trio.Nursery, tasklog: TaskLog, shipping: Shipping | None, *, ledger: Ledger, keys: Keys, store: Store
 ) -> AsyncIterator[None]:
-    """What is logged in this block, and by tasks that it starts, goes to the topic of the task; None sends nothing."""
+    """What is logged in this block, and by tasks that it starts, goes to the topic of the task; None sends nothing.
+
+    Args:
+        nursery: the caller's, in which batches are sent meanwhile.
+    """
     if shipping is None:
         yield
         return
@@ -131,10 +135,8 @@ async def shipping_logs(
         logging.getLogger(name).addHandler(_FORWARD)  # once, however often it is asked for
     before = _current.set(shipper)
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(shipper.run)
-            yield
-            nursery.cancel_scope.cancel()
+        nursery.start_soon(shipper.run)
+        yield
         await shipper.finish()
         store.delete(TABLE, tasklog.place.task.hex())
     finally:

@@ -265,9 +265,12 @@ class Trainer:
             poll_s=self._poll_s,
         )
         directory = self._dir / task.hex()[:16]
-        async with trio.open_nursery() as nursery, AsyncExitStack() as sandbox:
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(tasklog.run)
-            async with shipping_logs(tasklog, self._shipping, ledger=self._ledger, keys=self._keys, store=self._store):
+            logs = shipping_logs(
+                nursery, tasklog, self._shipping, ledger=self._ledger, keys=self._keys, store=self._store
+            )
+            async with logs, AsyncExitStack() as sandbox:
                 await self._take_part(tasklog, directory, sandbox)
             nursery.cancel_scope.cancel()
         # Nothing of a task that is over, or went to others, stays here: least of all its data.

@@ -130,7 +130,7 @@ def test_no_secret_comes_through_any_logger(monkeypatch: pytest.MonkeyPatch, tmp
                 for form in forms if number < 3 else forms[:1]:
                     speak(logger, form)
     text = stderr.getvalue()
-    assert text.count(MASK) > 1_000
+    assert text.count(MASK) > 500
     for what, forms in hidden.items():
         for mark in marks(forms):
             assert mark not in text, what
@@ -151,7 +151,7 @@ def test_no_secret_is_in_an_error_that_quotes_it(capsys: pytest.CaptureFixture[s
 
 
 def test_what_is_no_secret_stays() -> None:
-    know(RAW)
+    know(RAW, "", "task", "round 3")
     for text in (
         "task 4960be108c74: round 3 chunk 1: loss 0.1234 in 0.20 s",
         "peer 12D3KooWJAfQmY9oRYCqUs66USKGfB5Cn8zgftvRpmfLMkngoPXs",

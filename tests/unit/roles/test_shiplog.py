@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from shoal.core.entries import LogEntry, parse
 from shoal.errors import DataError, LedgerUnreachable
 from shoal.redact import MASK
 from shoal.roles.shiplog import LOGGERS, TABLE, Shipper, Shipping, public_text, shipping_logs
+from shoal.roles.tasklog import TaskLog
 
 from .world import World
 
@@ -35,6 +36,14 @@ def loud() -> Iterator[None]:
     for name in LOGGERS:
         for handler in [each for each in logging.getLogger(name).handlers if type(each).__name__ == "_Forward"]:
             logging.getLogger(name).removeHandler(handler)
+
+
+@asynccontextmanager
+async def shipping(tasklog: TaskLog, what: Shipping, **parts: Any) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        async with shipping_logs(nursery, tasklog, what, **parts):
+            yield
+        nursery.cancel_scope.cancel()
 
 
 def batches(w: World, author: bytes | None = None) -> list[LogEntry]:
@@ -78,7 +87,7 @@ async def test_one_message_in_a_while_and_no_more_than_the_budget(tmp_path: Path
     await tasklog.catch_up()
     keys, store = w.keys["trainer-0"], w.stores["trainer-0"]
     parts: Any = {"ledger": port, "keys": keys, "store": store}
-    async with shipping_logs(tasklog, Shipping(logging.INFO, 10.0), **parts):
+    async with shipping(tasklog, Shipping(logging.INFO, 10.0), **parts):
         for second in range(100):
             log.info("second %d", second)
             log.debug("nobody asked for this")
@@ -103,7 +112,7 @@ async def test_what_is_too_much_is_dropped_and_said_so(tmp_path: Path, autojump_
     tasklog = w.tasklog("trainer-0", w.ledger.port(w.trainers[0]))
     await tasklog.catch_up()
     parts: Any = {"ledger": w.ledger.port(w.trainers[0]), "keys": w.keys["trainer-0"], "store": w.stores["trainer-0"]}
-    async with shipping_logs(tasklog, Shipping(), **parts):
+    async with shipping(tasklog, Shipping(), **parts):
         for number in range(2_000):
             log.warning("line %d", number)
     told = lines(w)
@@ -142,7 +151,7 @@ async def test_who_has_no_seat_says_nothing(tmp_path: Path, autojump_clock: Cloc
     tasklog = w.tasklog("trainer-0", port)
     await tasklog.catch_up()
     parts: Any = {"ledger": port, "keys": w.keys["trainer-0"], "store": w.stores["trainer-0"]}
-    async with shipping_logs(tasklog, Shipping(), **parts):
+    async with shipping(tasklog, Shipping(), **parts):
         log.info("a line")
     assert batches(w) == []
 
