@@ -59,7 +59,7 @@ export function TaskView(props: TaskViewProps) {
       actions={
         recorded ? null : (
           <div className="row">
-            {record.mine && !over ? <CancelButton record={record} /> : null}
+            {record.mine ? <CancelButton record={record} /> : null}
             {record.mine && (record.phase === "settled" || record.phase === "settling") ? (
               <Button component={Link} to={`/tasks/${record.task_id}/result`} leftSection={<IconDownload size={17} />}>
                 Result
