@@ -36,6 +36,8 @@ for (const path of PATHS) {
           await page.setViewportSize(size);
           await page.goto(`${served.url}${path}?state=${state}&quiet`);
           await expect(page.locator("h1")).toBeVisible();
+          // What went wrong is told, wherever something is asked for.
+          if (["error", "offline"].includes(state) && /^\/(tasks|payments|wallet|network|operator|earn)/.test(path)) await expect(page.getByRole("alert").first()).toBeVisible();
           await page.waitForTimeout(250);
           expect(await cutOff(page), `${scheme} ${name}`).toEqual([]);
           // Thousands of rows, and no more of them in the page than a reader can see.
