@@ -36,13 +36,13 @@ for (const path of PATHS) {
           await page.setViewportSize(size);
           await page.goto(`${served.url}${path}?state=${state}&quiet`);
           await expect(page.locator("h1")).toBeVisible();
+          // What went wrong is told, wherever something is asked for.
+          if (["error", "offline"].includes(state) && /^\/(tasks|payments|wallet|network|operator|earn)/.test(path)) await expect(page.getByRole("alert").first()).toBeVisible();
           await page.waitForTimeout(250);
           expect(await cutOff(page), `${scheme} ${name}`).toEqual([]);
           // Thousands of rows, and no more of them in the page than a reader can see.
           if (state === "many") for (const list of await page.locator(".list-inner").all()) expect(await list.locator(".list-item").count()).toBeLessThan(60);
-          const found = await new AxeBuilder({ page }).analyze();
-          const serious = found.violations.filter((each) => each.impact === "serious" || each.impact === "critical");
-          expect(serious.map((each) => `${each.id}: ${each.nodes.map((node) => node.html).join(" | ")}`), `${scheme} ${name}`).toEqual([]);
+          expect(await serious(page), `${scheme} ${name}`).toEqual([]);
           if (PICTURES) {
             mkdirSync(PICTURES, { recursive: true });
             const file = `${path === "/" ? "home" : path.slice(1).replace(TASK.slice(1), "task").replaceAll("/", "-")}-${state}-${scheme}-${name}.png`;
@@ -53,6 +53,33 @@ for (const path of PATHS) {
       expect(broken).toEqual([]);
     });
   }
+}
+
+test("the steps of a new training", async ({ page }) => {
+  await page.addInitScript(() => sessionStorage.setItem("shoal-token", "recorded"));
+  await page.setViewportSize(SIZES.phone);
+  await page.goto(`${served.url}/train?quiet`);
+  await page.getByRole("button", { name: "Next: data" }).click();
+  const rows = Array.from({ length: 40 }, (_, i) => `${i},${i % 3},${i % 2 ? "yes" : ""}`);
+  await page.getByLabel("Data file").setInputFiles({ name: "rows.csv", mimeType: "text/csv", buffer: Buffer.from(["a,b,label", ...rows].join("\n")) });
+  await expect(page.getByText("label: 20 cells are empty, the first in row 1.")).toBeVisible();
+  await expect(page.getByRole("button", { name: "Next: plan" })).toBeDisabled();
+  await page.getByLabel("Data file").setInputFiles({ name: "rows.csv", mimeType: "text/csv", buffer: Buffer.from(["a,b,label", ...rows.map((row) => `${row}no`)].join("\n")) });
+  expect([...(await cutOff(page)), ...(await serious(page))]).toEqual([]);
+  await page.getByRole("button", { name: "Next: plan" }).click();
+  expect([...(await cutOff(page)), ...(await serious(page))]).toEqual([]);
+  await page.getByRole("button", { name: "See the price" }).click();
+  await expect(page.getByRole("heading", { name: "Pay and begin" })).toBeVisible();
+  expect([...(await cutOff(page)), ...(await serious(page))]).toEqual([]);
+  if (PICTURES) await page.screenshot({ path: join(PICTURES, "train-price-normal-light-phone.png"), fullPage: true });
+});
+
+/** What axe finds that shuts somebody out. */
+async function serious(page: Page): Promise<string[]> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  return violations
+    .filter((each) => each.impact === "serious" || each.impact === "critical")
+    .map((each) => `${each.id}: ${each.nodes.map((node) => node.html).join(" | ")}`);
 }
 
 /** What does not fit: a page that scrolls sideways, or words that are cut at the edge of their box. */

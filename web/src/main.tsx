@@ -12,7 +12,6 @@ import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
-import { Problem } from "./api/problem";
 import { takePairingCode } from "./api/pairing";
 import { router } from "./router";
 
@@ -30,9 +29,8 @@ const theme = createTheme({
 const queries = new QueryClient({
   defaultOptions: {
     queries: {
-      // What the node refused it will refuse again; what did not reach it is worth another try.
-      retry: (failures, error) => failures < 1 && error instanceof Problem && error.isDisconnected,
-      retryDelay: 1000,
+      // A problem is told at once; pages ask again by themselves in their own time.
+      retry: false,
       refetchOnWindowFocus: true,
       staleTime: 1000,
       networkMode: "always", // the node may be on this machine, where being offline does not matter

@@ -40,7 +40,11 @@ async function answer(request: Request, path: string, query: URLSearchParams, st
   if (path === "/api/v1/trainers") return json(await list("trainers"));
   if (path === "/api/v1/ledger/movements") return json(await list("movements"));
   if (path === "/api/v1/session") return json(await recorded("session"));
-  if (path === "/api/v1/ledger/contract-events") return json(await list("contract-events"));
+  if (path === "/api/v1/ledger/contract-events") {
+    const found = (await list("contract-events")) as { items: { task_id: string | null }[] };
+    const mine = (await recorded<TaskRecord>("task-settled")).task_id;
+    return json(query.has("task") ? { ...found, items: found.items.filter((each) => each.task_id === mine) } : found);
+  }
   if (path === "/api/v1/earnings") return json(state === "earning" || state === "paused" ? earningsIn(state) : null);
   if (path === "/readyz") return json(await recorded("readyz"));
   if (path.endsWith("/cancel")) return json(await recorded("cancel"));

@@ -9,7 +9,7 @@ export type State = (typeof STATES)[number];
 const EVERYWHERE: State[] = ["normal", "empty", "loading", "error", "offline"];
 const PAGES: [RegExp, State[]][] = [
   [/^\/tasks\/[^/]+\/result$/, ["normal", "running", "locked", "loading", "error", "offline"]],
-  [/^\/tasks\/./, ["normal", "open", "awarded", "running", "settling", "cancelled", "expired", "trouble", "broken", "earning", "paused", "many", "loading", "error", "offline"]],
+  [/^\/tasks\/./, ["normal", "open", "awarded", "running", "settling", "cancelled", "expired", "trouble", "broken", "many", "loading", "error", "offline"]],
   [/^\/(tasks|network|payments)$/, [...EVERYWHERE, "many"]],
   [/^\/earn$/, [...EVERYWHERE.filter((each) => each !== "empty"), "earning", "paused", "locked"]],
   [/^\/(train|wallet|settings)$/, [...EVERYWHERE, "locked"]],

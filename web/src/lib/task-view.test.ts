@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { TaskRecord } from "../api/client";
-import { countdownOf, curvesOf, metricText, moneyOf, stepOf } from "./task-view";
+import { countdownOf, curvesOf, metricText, moneyOf, stepNames, stepOf } from "./task-view";
 
 const money = {
   escrow_tinybar: 1000,
@@ -84,6 +84,10 @@ describe("curves", () => {
 
 it("knows the step of every phase", () => {
   expect(["open", "awarded", "running", "finished", "settling", "settled", "expired"].map(stepOf)).toEqual([2, 2, 3, 3, 4, 4, 4]);
+});
+
+it("calls completed only what was", () => {
+  expect(["settled", "cancelled", "expired"].map((phase) => stepNames(phase).at(-1))).toEqual(["Completed", "Ended", "Ended"]);
 });
 
 it("reads an accuracy in per cent, and nothing where there is none", () => {

@@ -4,6 +4,11 @@ import type { Checkpoint, TaskRecord } from "../api/client";
 
 export const STEPS = ["Upload", "Payment", "Assembling", "Training", "Completed"] as const;
 
+/** The steps as a task's page names them: one that ended early was not completed. */
+export function stepNames(phase: string): readonly string[] {
+  return phase === "cancelled" || phase === "expired" ? [...STEPS.slice(0, -1), "Ended"] : STEPS;
+}
+
 /** Which step a task is in, as an index into `STEPS`; a task exists only once it is paid. */
 export function stepOf(phase: string): number {
   return ({ open: 2, awarded: 2, running: 3, finished: 3 } as Record<string, number>)[phase] ?? 4;

@@ -11,6 +11,7 @@ import { hbar } from "../lib/money";
 import { ledgerLink, shortTransaction } from "../lib/ledger";
 import { ago, moment } from "../lib/time";
 import { Card, Fact, Money, Outside, Page, Pill, useNow } from "../ui/bits";
+import { Connect } from "../ui/connect";
 import { Ask, ProblemNotice } from "../ui/state";
 import { VirtualList } from "../ui/virtual-list";
 
@@ -18,9 +19,16 @@ export default function Earn() {
   const query = useQuery(earningsQuery);
   return (
     <Page title="Earn with my computer" lead="Let this machine train models for others while you do not need it, and be paid for each piece of work.">
-      <Ask query={query} empty={(found) => (found ? undefined : <HowTo />)}>
-        {(found) => <Running earnings={found!} />}
-      </Ask>
+      {query.error && asProblem(query.error).needsToken ? (
+        <>
+          <HowTo />
+          <Connect why="What this machine earned is for its owner only." />
+        </>
+      ) : (
+        <Ask query={query} empty={(found) => (found ? undefined : <HowTo />)}>
+          {(found) => <Running earnings={found!} />}
+        </Ask>
+      )}
     </Page>
   );
 }

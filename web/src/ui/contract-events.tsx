@@ -27,7 +27,7 @@ export function ContractEvents({ task }: { task: string | null }) {
           render={(event) => {
             const link = ledgerLink(info, "transaction", event.transaction);
             return (
-              <div className="move">
+              <div className="move two">
                 <span className="stack tight">
                   <strong>{words(event.name)}</strong>
                   <span className="soft small">

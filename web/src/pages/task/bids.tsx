@@ -49,7 +49,7 @@ export function Bids({ record, recorded }: { record: TaskRecord; recorded: boole
             All are paid one price: <Money of={money.unit_price_tinybar} /> for a chunk in a round.
           </>
         ) : (
-          "Bids are sealed until the deadline, so nobody can look and undercut."
+          record.phase === "open" && "Bids are sealed until the deadline, so nobody can look and undercut."
         )}
       </p>
     </Card>

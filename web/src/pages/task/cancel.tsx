@@ -7,6 +7,7 @@ import { useRef } from "react";
 
 import { api, data, type TaskRecord } from "../../api/client";
 import { asProblem } from "../../api/problem";
+import { isOver } from "../../api/queries";
 import { useHasToken } from "../../api/session";
 import { Money } from "../../ui/bits";
 import { Connect } from "../../ui/connect";
@@ -22,7 +23,8 @@ export function CancelButton({ record }: { record: TaskRecord }) {
       data(await api.POST("/api/v1/tasks/{task}/cancel", { params: { path: { task: record.task_id }, header: { "Idempotency-Key": key.current } } })),
     onSuccess: () => queries.invalidateQueries({ queryKey: ["task", record.task_id] }),
   });
-  if (record.started_at !== null) return null;
+  // What came back is still read when the task is over already.
+  if ((record.started_at !== null || isOver(record.phase)) && !open) return null;
   const compensation = record.money.compensation_tinybar * record.seats.length;
   return (
     <>

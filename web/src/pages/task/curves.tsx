@@ -4,6 +4,7 @@ import { Checkbox } from "@mantine/core";
 import { lazy, Suspense, useMemo, useState } from "react";
 
 import type { TaskRecord } from "../../api/client";
+import { isOver } from "../../api/queries";
 import { curvesOf, isShare, metricText } from "../../lib/task-view";
 import { Card, Fact } from "../../ui/bits";
 import type { Curve } from "../../ui/chart";
@@ -20,7 +21,7 @@ export function Curves({ record }: { record: TaskRecord }) {
   if (!last) {
     return (
       <Card title="Progress">
-        <p className="soft">{record.phase === "running" ? "The first round is being trained; its loss appears here." : "Curves of loss and accuracy appear here with the first round."}</p>
+        <p className="soft">{isOver(record.phase) ? "No round was finished." : record.phase === "running" ? "The first round is being trained; its loss appears here." : "Curves of loss and accuracy appear here with the first round."}</p>
       </Card>
     );
   }

@@ -48,7 +48,7 @@ export function MoneyCard({ record }: { record: TaskRecord }) {
           </>
         ) : (
           <>
-            You accept up to <Money of={money.max_unit_price_tinybar} /> for a chunk in a round. Until training starts you can cancel.
+            You {over ? "accepted" : "accept"} up to <Money of={money.max_unit_price_tinybar} /> for a chunk in a round.{over ? "" : " Until training starts you can cancel."}
           </>
         )}{" "}
         Hedera&rsquo;s fees are apart, under Payments.

@@ -22,7 +22,7 @@ export function Seats({ record }: { record: TaskRecord }) {
             <tr>
               <th>Trainer</th>
               <th>State</th>
-              <th>Chunks</th>
+              <th className="roomy">Chunks</th>
               <th className="right">Work done</th>
               <th className="right">{record.phase === "settled" ? "Paid" : "Earned"}</th>
             </tr>
@@ -32,7 +32,7 @@ export function Seats({ record }: { record: TaskRecord }) {
               <Fragment key={seat.trainer}>
                 <tr>
                   <td>
-                    <UnstyledButton className="row" aria-expanded={open === seat.trainer} onClick={() => setOpen(open === seat.trainer ? null : seat.trainer)}>
+                    <UnstyledButton className="row together" aria-expanded={open === seat.trainer} onClick={() => setOpen(open === seat.trainer ? null : seat.trainer)}>
                       {open === seat.trainer ? <IconChevronDown size={16} aria-hidden /> : <IconChevronRight size={16} aria-hidden />}
                       <code>{seat.name}</code>
                     </UnstyledButton>
@@ -40,7 +40,7 @@ export function Seats({ record }: { record: TaskRecord }) {
                   <td>
                     <SeatState seat={seat} record={record} />
                   </td>
-                  <td className="num">{seat.chunks.length ? seat.chunks.join(", ") : "none"}</td>
+                  <td className="num roomy">{seat.chunks.length ? seat.chunks.join(", ") : "none"}</td>
                   <td className="right num nowrap">
                     {seat.units_done} {seat.units_done === 1 ? "unit" : "units"}
                     {seat.aggregates_done ? `, ${seat.aggregates_done} avg.` : ""}

@@ -9,10 +9,10 @@ import type { LogRecord, Peer, TaskRecord } from "../../api/client";
 import { asProblem } from "../../api/problem";
 import { isOver } from "../../api/queries";
 import type { Story } from "../../api/stream";
-import { STEPS, stepOf } from "../../lib/task-view";
+import { stepNames, stepOf } from "../../lib/task-view";
 import { Card, Id, Page, Phase, Pill } from "../../ui/bits";
 import { ContractEvents } from "../../ui/contract-events";
-import { Bones, Notice, ProblemNotice } from "../../ui/state";
+import { Bones, Notice, ProblemNotice, sentence } from "../../ui/state";
 import { Steps } from "../../ui/steps";
 import { Audits } from "./audits";
 import { Bids } from "./bids";
@@ -59,7 +59,7 @@ export function TaskView(props: TaskViewProps) {
       actions={
         recorded ? null : (
           <div className="row">
-            {record.mine && !over ? <CancelButton record={record} /> : null}
+            {record.mine ? <CancelButton record={record} /> : null}
             {record.mine && (record.phase === "settled" || record.phase === "settling") ? (
               <Button component={Link} to={`/tasks/${record.task_id}/result`} leftSection={<IconDownload size={17} />}>
                 Result
@@ -69,7 +69,7 @@ export function TaskView(props: TaskViewProps) {
         )
       }
     >
-      <Steps names={STEPS} now={record.phase === "settled" ? STEPS.length : stepOf(record.phase)} />
+      <Steps names={stepNames(record.phase)} now={stepOf(record.phase)} />
       {recorded ? null : <Freshness story={story} fetchedAt={props.fetchedAt} over={over} />}
       {props.problem ? <ProblemNotice problem={asProblem(props.problem)} stale /> : null}
       <Trouble record={record} />
@@ -106,9 +106,9 @@ function Trouble({ record }: { record: TaskRecord }) {
   if (!trouble) return null;
   return (
     <Notice kind="warn" title="Your node cannot go on at present, and tries again by itself">
-      <p>{trouble.message ?? trouble.error ?? ""}</p>
-      {trouble.money ? <p>Your money: {trouble.money}</p> : null}
-      {trouble.hint ? <p>What to do: {trouble.hint}</p> : null}
+      <p>{sentence(trouble.message ?? trouble.error ?? "")}</p>
+      {trouble.money ? <p><strong>Your money:</strong> {sentence(trouble.money)}</p> : null}
+      {trouble.hint ? <p><strong>What to do:</strong> {sentence(trouble.hint)}</p> : null}
       {trouble.code ? <code className="soft">{trouble.code}</code> : null}
     </Notice>
   );

@@ -4,12 +4,12 @@ import { Button, Select } from "@mantine/core";
 import { IconFileUpload } from "@tabler/icons-react";
 import { type DragEvent, useRef, useState } from "react";
 
-import { isClasses, type Table, troublesOf, usualLabel } from "../../lib/dataset";
+import { isClasses, type Table, type Trouble, troublesOf, usualLabel } from "../../lib/dataset";
 import { TEMPLATES } from "../../lib/zoo";
 import { Card, Fact } from "../../ui/bits";
 import { Notice } from "../../ui/state";
 import type { StepProps } from "./model-step";
-import { ACCEPTED, dropped, read } from "./read";
+import { ACCEPTED, type Dropped, dropped, read } from "./read";
 import { taskOf } from "./train";
 
 export function DataStep({ draft, change, back, next }: StepProps) {
@@ -41,7 +41,7 @@ export function DataStep({ draft, change, back, next }: StepProps) {
   const table = data?.described.kind === "table" ? data.described : null;
   const label = table ? (draft.label ?? usualLabel(table)) : null;
   const troubles = table && label ? troublesOf(table, label) : [];
-  const misfit = useMisfit(draft);
+  const misfit = misfitOf(draft);
   const fatal = troubles.some((each) => each.fatal) || misfit !== null;
   return (
     <Card title="What shall it learn from?">
@@ -88,33 +88,13 @@ export function DataStep({ draft, change, back, next }: StepProps) {
           <TableFacts table={table} label={label} />
         </>
       ) : null}
-      {data?.described.kind === "images" ? (
-        <div className="grid facts">
-          <Fact label="Images">{data.described.files.toLocaleString()}</Fact>
-          <Fact label="Classes" note={[...data.described.classes.keys()].slice(0, 6).join(", ")}>
-            {data.described.classes.size}
-          </Fact>
-          <Fact label="Size" note={`${data.described.channels} ${data.described.channels === 1 ? "channel" : "channels"}`}>
-            {data.described.width} × {data.described.height}
-          </Fact>
-        </div>
-      ) : null}
-      {data?.described.kind === "opaque" ? <p className="soft">{(data.described.bytes / 2 ** 20).toFixed(1)} MiB. Your node will look into it and tell what it found with the price.</p> : null}
+      {data ? <FileFacts data={data} /> : null}
       {misfit ? (
         <Notice kind="warn" title="Model and data do not fit">
           <p>{misfit}</p>
         </Notice>
       ) : null}
-      {troubles.length ? (
-        <Notice kind={fatal ? "bad" : "warn"} title={fatal ? "The node would refuse this" : "Worth a look"}>
-          <ul>
-            {troubles.slice(0, 8).map((each) => (
-              <li key={each.text}>{each.text}.</li>
-            ))}
-            {troubles.length > 8 ? <li>and {troubles.length - 8} more.</li> : null}
-          </ul>
-        </Notice>
-      ) : null}
+      <Troubles troubles={troubles} />
       <div className="row">
         <Button variant="default" onClick={back}>
           Back
@@ -127,7 +107,42 @@ export function DataStep({ draft, change, back, next }: StepProps) {
   );
 }
 
-function useMisfit(draft: StepProps["draft"]): string | null {
+/** What a folder of images or a file that only the node can read shows of itself. */
+function FileFacts({ data }: { data: Dropped }) {
+  const { described } = data;
+  if (described.kind === "opaque") {
+    return <p className="soft">{(described.bytes / 2 ** 20).toFixed(1)} MiB. Your node will look into it and tell what it found with the price.</p>;
+  }
+  if (described.kind !== "images") return null;
+  return (
+    <div className="grid facts">
+      <Fact label="Images">{described.files.toLocaleString()}</Fact>
+      <Fact label="Classes" note={[...described.classes.keys()].slice(0, 6).join(", ")}>
+        {described.classes.size}
+      </Fact>
+      <Fact label="Size" note={`${described.channels} ${described.channels === 1 ? "channel" : "channels"}`}>
+        {described.width} × {described.height}
+      </Fact>
+    </div>
+  );
+}
+
+function Troubles({ troubles }: { troubles: readonly Trouble[] }) {
+  if (!troubles.length) return null;
+  const fatal = troubles.some((each) => each.fatal);
+  return (
+    <Notice kind={fatal ? "bad" : "warn"} title={fatal ? "The node would refuse this" : "Worth a look"}>
+      <ul>
+        {troubles.slice(0, 8).map((each) => (
+          <li key={each.text}>{each.text}.</li>
+        ))}
+        {troubles.length > 8 ? <li>and {troubles.length - 8} more.</li> : null}
+      </ul>
+    </Notice>
+  );
+}
+
+function misfitOf(draft: StepProps["draft"]): string | null {
   if (draft.model.kind !== "template" || !draft.data) return null;
   const task = taskOf(draft);
   if (!task) return "A ready model is made to fit a CSV table or a folder of images, which this page can read. For other files bring a model of your own.";

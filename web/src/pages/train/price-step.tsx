@@ -35,28 +35,7 @@ export function PriceStep({ quoteId, again, restart }: { quoteId: string; again:
 }
 
 function Price({ quote, again }: { quote: Quote; again: () => void }) {
-  const now = useNow();
-  const info = useInfo();
-  const navigate = useNavigate();
-  const queries = useQueryClient();
   const recent = useRecentPrice();
-  const [backedUp, setBackedUp] = useState(false);
-  const playMoney = info?.network === "devnet";
-  const left = quote.expires_at - now;
-  const pay = useMutation({
-    mutationFn: async () =>
-      data(
-        await api.POST("/api/v1/tasks", {
-          body: { quote_id: quote.quote_id, confirm: true },
-          params: { header: { "Idempotency-Key": `task-${quote.quote_id}` } },
-        }),
-      ),
-    onSuccess: async (task) => {
-      sessionStorage.removeItem("shoal-quote");
-      await queries.invalidateQueries({ queryKey: ["tasks"] });
-      await navigate({ to: "/tasks/$task", params: { task: task.task_id } });
-    },
-  });
   const work = quote.rounds * quote.aggregate_price_tinybar;
   const expected = recent === null ? null : Math.min(quote.escrow_tinybar, quote.units * recent + work);
   return (
@@ -74,50 +53,7 @@ function Price({ quote, again }: { quote: Quote; again: () => void }) {
               {usd(quote.fees_usd)}
             </Fact>
           </div>
-          <div className="table-box" role="region" aria-label="How the worst case is made up" tabIndex={0}>
-            <table>
-              <tbody>
-                <tr>
-                  <td>
-                    {quote.units} work units: {quote.chunks} chunks × {quote.rounds} rounds
-                  </td>
-                  <td className="right soft">
-                    at most <Money of={quote.max_unit_price_tinybar} /> each
-                  </td>
-                  <td className="right">
-                    <Money of={quote.units * quote.max_unit_price_tinybar} />
-                  </td>
-                </tr>
-                <tr>
-                  <td>{quote.rounds} averages</td>
-                  <td className="right soft">
-                    <Money of={quote.aggregate_price_tinybar} /> each
-                  </td>
-                  <td className="right">
-                    <Money of={work} />
-                  </td>
-                </tr>
-                {quote.escrow_tinybar - work - quote.units * quote.max_unit_price_tinybar ? (
-                  <tr>
-                    <td>Audits</td>
-                    <td />
-                    <td className="right">
-                      <Money of={quote.escrow_tinybar - work - quote.units * quote.max_unit_price_tinybar} />
-                    </td>
-                  </tr>
-                ) : null}
-                <tr>
-                  <td>
-                    <strong>Escrow</strong>
-                  </td>
-                  <td />
-                  <td className="right">
-                    <strong>{hbar(quote.escrow_tinybar)}</strong>
-                  </td>
-                </tr>
-              </tbody>
-            </table>
-          </div>
+          <Breakdown quote={quote} />
         </Card>
         <Card title="When does money come back?">
           <ul className="points">
@@ -131,45 +67,125 @@ function Price({ quote, again }: { quote: Quote; again: () => void }) {
         <Card title="What your node found">
           <Found quote={quote} />
         </Card>
-        <Card title="Pay and begin">
-          {!quote.trainer_in_sight ? (
-            <Notice kind="warn" title="No trainer is in sight">
-              <p>You can pay all the same; if nobody bids in time, all comes back.</p>
-            </Notice>
-          ) : null}
-          {info && !playMoney ? (
-            <Notice kind={info.network === "mainnet" ? "bad" : "warn"} title={`On ${info.network}`}>
-              <p>{networkMeaning(info.network)}</p>
-            </Notice>
-          ) : null}
-          {playMoney ? null : (
-            <Checkbox
-              label="I have a back-up of my node's keys"
-              description="Only these keys open the weights. They lie in the node's directory; copy it to a safe place first."
-              checked={backedUp}
-              onChange={(event) => setBackedUp(event.currentTarget.checked)}
-            />
-          )}
-          {pay.error ? <ProblemNotice problem={asProblem(pay.error)} /> : null}
-          {pay.isPending ? (
-            <p className="soft" role="status">
-              Your node encrypts and uploads the data, then locks the escrow. You may close this page; asked again, it is the same training.
-            </p>
-          ) : null}
-          {left > 0 || quote.task_id ? (
-            <Button size="md" loading={pay.isPending} disabled={!playMoney && !backedUp} onClick={() => pay.mutate()}>
-              Lock {short(quote.escrow_tinybar)} and begin
-            </Button>
-          ) : (
-            <p className="warn">This quote has expired. Ask for another; nothing was spent.</p>
-          )}
-          <Button variant="default" disabled={pay.isPending} onClick={again}>
-            Change the plan
-          </Button>
-          {left > 0 ? <p className="soft small num">The quote holds for {span(Math.floor(left))}.</p> : null}
-        </Card>
+        <PayCard quote={quote} again={again} />
       </div>
     </div>
+  );
+}
+
+/** How the worst case is made up, line by line; the lines add up to the escrow. */
+function Breakdown({ quote }: { quote: Quote }) {
+  const work = quote.rounds * quote.aggregate_price_tinybar;
+  const units = quote.units * quote.max_unit_price_tinybar;
+  const audits = quote.escrow_tinybar - work - units;
+  return (
+    <div className="table-box" role="region" aria-label="How the worst case is made up" tabIndex={0}>
+      <table>
+        <tbody>
+          <tr>
+            <td>
+              {quote.units} work units: {quote.chunks} chunks × {quote.rounds} rounds
+            </td>
+            <td className="right soft">
+              at most <Money of={quote.max_unit_price_tinybar} /> each
+            </td>
+            <td className="right">
+              <Money of={units} />
+            </td>
+          </tr>
+          <tr>
+            <td>{quote.rounds} averages</td>
+            <td className="right soft">
+              <Money of={quote.aggregate_price_tinybar} /> each
+            </td>
+            <td className="right">
+              <Money of={work} />
+            </td>
+          </tr>
+          {audits ? (
+            <tr>
+              <td>Audits</td>
+              <td />
+              <td className="right">
+                <Money of={audits} />
+              </td>
+            </tr>
+          ) : null}
+          <tr>
+            <td>
+              <strong>Escrow</strong>
+            </td>
+            <td />
+            <td className="right">
+              <strong>{hbar(quote.escrow_tinybar)}</strong>
+            </td>
+          </tr>
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function PayCard({ quote, again }: { quote: Quote; again: () => void }) {
+  const now = useNow();
+  const info = useInfo();
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  const [backedUp, setBackedUp] = useState(false);
+  const playMoney = info?.network === "devnet";
+  const left = quote.expires_at - now;
+  const pay = useMutation({
+    mutationFn: async () =>
+      data(
+        await api.POST("/api/v1/tasks", {
+          body: { quote_id: quote.quote_id, confirm: true },
+          params: { header: { "Idempotency-Key": `task-${quote.quote_id}` } },
+        }),
+      ),
+    onSuccess: async (task) => {
+      sessionStorage.removeItem("shoal-quote");
+      await queries.invalidateQueries({ queryKey: ["tasks"] });
+      await navigate({ to: "/tasks/$task", params: { task: task.task_id } });
+    },
+  });
+  return (
+    <Card title="Pay and begin">
+      {!quote.trainer_in_sight ? (
+        <Notice kind="warn" title="No trainer is in sight">
+          <p>You can pay all the same; if nobody bids in time, all comes back.</p>
+        </Notice>
+      ) : null}
+      {info && !playMoney ? (
+        <Notice kind={info.network === "mainnet" ? "bad" : "warn"} title={`On ${info.network}`}>
+          <p>{networkMeaning(info.network)}</p>
+        </Notice>
+      ) : null}
+      {playMoney ? null : (
+        <Checkbox
+          label="I have a back-up of my node's keys"
+          description="Only these keys open the weights. They lie in the node's directory; copy it to a safe place first."
+          checked={backedUp}
+          onChange={(event) => setBackedUp(event.currentTarget.checked)}
+        />
+      )}
+      {pay.error ? <ProblemNotice problem={asProblem(pay.error)} /> : null}
+      {pay.isPending ? (
+        <p className="soft" role="status">
+          Your node encrypts and uploads the data, then locks the escrow. You may close this page; asked again, it is the same training.
+        </p>
+      ) : null}
+      {left > 0 || quote.task_id ? (
+        <Button size="md" loading={pay.isPending} disabled={!playMoney && !backedUp} onClick={() => pay.mutate()}>
+          Lock {short(quote.escrow_tinybar)} and begin
+        </Button>
+      ) : (
+        <p className="warn">This quote has expired. Ask for another; nothing was spent.</p>
+      )}
+      <Button variant="default" disabled={pay.isPending} onClick={again}>
+        Change the plan
+      </Button>
+      {left > 0 ? <p className="soft small num">The quote holds for {span(Math.floor(left))}.</p> : null}
+    </Card>
   );
 }
 
