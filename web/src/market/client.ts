@@ -12,7 +12,7 @@ import { chunkFile, fewestChunks } from "./chunks";
 import { CodecError, type Table } from "./codec";
 import type { Call } from "./contract";
 import type { Split } from "./dataset";
-import { payments, resultVote } from "./duties";
+import { isClosed, payments, resultVote } from "./duties";
 import { dataOf, signedBy } from "./entries";
 import { CallReverted, CryptoFault, MarketError, ShoalError, StorageError } from "./errors";
 import { type DocumentInfo, type Gateway, type GraphQuote, type Info, type Wish } from "./gateway";
@@ -27,7 +27,7 @@ import { checkedBytes, makeManifest, makePieces, uploadsOf } from "./prepare";
 import { Kept, type TaskRecord } from "./record";
 import { encryptDeterministic, seal } from "./seal";
 import type { Store } from "./store";
-import { SECOND_NS, type State, active, isOver } from "./task";
+import { SECOND_NS, type State, active } from "./task";
 import { TaskLog, mustFind } from "./tasklog";
 import { type Progress, forgetFiles, keepFile, readUrl, sendAll } from "./upload";
 import { WalletRefused } from "./wallet";
@@ -171,7 +171,7 @@ export class TaskClient {
   async finish(options: RunOptions = {}): Promise<State> {
     return await this.#alone(async () => {
       this.#log ??= await mustFind(this.desk.ledger, this.record.task);
-      const state = await this.#drive(options, (now) => isOver(now.phase) && !payments(now).length);
+      const state = await this.#drive(options, isClosed);
       await this.withdraw();
       await this.kept.change({ over: true });
       await this.desk.ledger.forget(`${this.record.task}/`);
@@ -220,13 +220,15 @@ export class TaskClient {
     await forgetFiles(store, uploads);
   }
 
-  async #create({ onChange }: RunOptions): Promise<void> {
+  async #create({ signal, onChange }: RunOptions): Promise<void> {
     const { gateway, keys, ledger } = this.desk;
     const { task, manifest } = this.record;
     onChange?.({ outlook: this.#outlook(), state: null });
+    signal?.throwIfAborted();
     if (!this.record.created && !(await TaskLog.find(ledger, task))) {
       const topic = this.record.topic ?? (await ledger.createTopic(`${task}/topic`, `shoal task ${task.slice(0, 16)}`));
       await this.kept.change({ topic });
+      signal?.throwIfAborted();
       const plan = await this.#freshPlan();
       const { signingKey, recipient } = keys;
       const call: Call = { name: "createTask", manifestHash: manifestHash(parseManifest(manifest)), topic, signingKey, recipient, plan };

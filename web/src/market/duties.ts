@@ -4,7 +4,7 @@ import type { Call } from "./contract";
 import { equal } from "./bytes";
 import type { Address } from "./ids";
 import { proof } from "./merkle";
-import { type Mark, SECOND_NS, type State, aggregatesOf, finalMark, leavesOf, markOf, rootOf, subject, unitsOf } from "./task";
+import { type Mark, SECOND_NS, type State, aggregatesOf, finalMark, isOver, leavesOf, markOf, rootOf, subject, unitsOf } from "./task";
 
 /** After so long the client claims for those that do not: a trainer that died would else leave a task open. */
 const PATIENCE_S = 15n;
@@ -38,6 +38,13 @@ export function payments(log: State): Call[] {
     case "expired":
       return owed(log).map((trainer) => ({ name: "release", task, trainer }));
   }
+}
+
+/** Whether all is paid: the client waits for the others' claims, and makes those that do not come. */
+export function isClosed(log: State): boolean {
+  if (!isOver(log.phase) || payments(log).length) return false;
+  const claimable = log.phase === "settled" && settledMark(log);
+  return !claimable || log.seats.every((seat) => log.claims.has(seat.trainer));
 }
 
 /** The client's vote for the posted result: needed when fewer trainers are left than the quorum. */

@@ -17,7 +17,8 @@ import type { Store } from "./store";
 /** Shorter passphrases are guessed by whoever finds the back-up. */
 export const PASSPHRASE_CHARACTERS = 12;
 const NAME = "client";
-const FORMAT = "shoal-keys/1";
+/** As `shoal keys backup` writes it, and `shoal keys import` reads it. */
+const FORMAT = "shoal/keys/1";
 
 /** What the library asks of keys; nothing here gives the secrets away. */
 export interface Keys extends Signer {

@@ -5,7 +5,7 @@
 import { type Bytes, fromHex, random } from "./bytes";
 import { checkpointLabel } from "./bundle";
 import { cut, fitting, sealChunk, type SealedChunk } from "./chunks";
-import { type Table, fromJson } from "./codec";
+import { type Table, type Value, fromJson } from "./codec";
 import type { Split } from "./dataset";
 import { CryptoFault } from "./errors";
 import type { DocumentInfo, GraphQuote, Info } from "./gateway";
@@ -90,7 +90,7 @@ export interface ManifestParts {
 export function makeManifest(parts: ManifestParts): Bytes {
   const { info, document, pieces, quote } = parts;
   const [roundTimeoutS, aggregateTimeoutS, confirmEvery] = quote.rules;
-  const recipe = fromJson(quote.recipe) as Table;
+  const recipe = recipeTable(quote.recipe);
   const manifest: Manifest = {
     nonce: random(16),
     network: info.network,
@@ -115,6 +115,17 @@ export function makeManifest(parts: ManifestParts): Bytes {
   const made = manifestBytes(manifest);
   parseManifest(made);
   return made;
+}
+
+const FLOATS = new Set(["lr", "grad_clip", "momentum", "weight_decay", "eps", "betas"]);
+
+/** A recipe as the manifest has it: floats stay floats where JSON has written them as whole numbers. */
+export function recipeTable(recipe: Readonly<Record<string, unknown>>): Table {
+  const value = (name: string, item: unknown): Value => {
+    if (FLOATS.has(name)) return Array.isArray(item) ? item.map(Number) : Number(item);
+    return name === "optimizer" ? recipeTable(item as Record<string, unknown>) : fromJson(item);
+  };
+  return Object.fromEntries(Object.entries(recipe).map(([name, item]) => [name, value(name, item)]));
 }
 
 /** The initial weights as they were promised. Throws SHOAL-K02: the node gave other bytes. */

@@ -10,6 +10,7 @@ import { type TaskId, accountText, address, digestOf, keccak256, taskId, taskOf,
 import { manifestBytes, manifestHash, parseManifest } from "../manifest";
 import { EMPTY_ROOT, awardHash, creditHash, proof, root, verify } from "../merkle";
 import { formatHbar, parseHbar } from "../money";
+import { recipeTable } from "../prepare";
 import { slotBytes } from "../seal";
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { plain } from "../bytes";
@@ -155,6 +156,11 @@ describe("manifest", () => {
     for (const change of [{ v: 2n }, { more: 1n }, { chunks: [] }, { slot_bytes: 0n }, { nonce: new Uint8Array(15) }]) {
       expect(() => parseManifest(encode({ ...odd, ...change } as Json))).toThrow(CodecError);
     }
+  });
+
+  it("keeps the floats of a recipe floats", () => {
+    const recipe = { loss: "mse", batch_size: 32, grad_clip: 1, optimizer: { name: "adam", lr: 1, betas: [0, 0.5] } };
+    expect(recipeTable(recipe)).toEqual({ ...recipe, batch_size: 32n });
   });
 
   it("knows the size of slots", () => {

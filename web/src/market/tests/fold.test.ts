@@ -3,13 +3,12 @@ import { describe, expect, it } from "vitest";
 import { fromHex, toHex } from "../bytes";
 import { decodeRevert, encodeCall, type Call } from "../contract";
 import { type Value, digest, encode } from "../codec";
-import { type Entry, parse } from "../entries";
-import type { TaskCreated, TaskEvent } from "../events";
-import { type Item, advance, begin, step } from "../fold";
-import { address, digestOf, taskOf } from "../ids";
+import { advance, step } from "../fold";
+import { address, taskOf } from "../ids";
 import { planOf } from "../plan";
 import { type State, leavesOf, rootOf, subject } from "../task";
 import { proof } from "../merkle";
+import { beginOf, field, itemOf } from "./traces";
 import { type Json, vectors } from "./vectors";
 
 const hexOf = (text: string): Value => fromHex(text);
@@ -58,39 +57,6 @@ function summary(state: State): Value {
       return [hexOf(who), a.sequence, hexOf(a.head), n(a.entries), a.equivocated];
     }),
   };
-}
-
-const BYTES = new Set(["root", "signingKey", "recipient", "creditsRoot", "proposal"]);
-const MONEY = new Set(["unitPrice", "reserved", "refunded", "compensation", "paid", "stakeReturned", "penalty", "finderFee", "forfeited", "logPosition"]);
-
-function field(name: string, value: Json): unknown {
-  if (typeof value !== "string") return value;
-  if (BYTES.has(name)) return fromHex(value);
-  if (MONEY.has(name)) return BigInt(value);
-  return value.length >= 40 ? value : Number(value);
-}
-
-function itemOf(each: Json): Item {
-  const timeNs = BigInt(each.time);
-  if (each.entry) return { timeNs, entry: parse(fromHex(each.entry)) as Entry };
-  const fields = Object.entries(each.fields as Json).map(([name, value]) => [name, field(name, value)]);
-  return { timeNs, event: { name: each.event, ...Object.fromEntries(fields) } as TaskEvent };
-}
-
-export function beginOf(trace: Json): State {
-  const { created } = trace;
-  const event: TaskCreated = {
-    name: "TaskCreated",
-    taskId: taskOf(created.taskId),
-    client: address(created.client),
-    topic: BigInt(created.topic),
-    manifestHash: digestOf(created.manifestHash),
-    signingKey: fromHex(created.signingKey),
-    recipient: fromHex(created.recipient),
-    plan: planOf(created.plan),
-    escrow: BigInt(created.escrow),
-  };
-  return begin({ ...trace.place, task: taskOf(trace.place.task) }, event, BigInt(created.time));
 }
 
 describe("the fold", () => {

@@ -103,6 +103,12 @@ describe("keys", () => {
     expect((await restoreKeys(here, file, PASSPHRASE)).signingKey).toEqual(keys.signingKey);
   });
 
+  it("come from `shoal keys backup` of a node, and go to one", async () => {
+    const given = vectors("backup");
+    const restored = await restoreKeys(await openStore("keys-6"), given.file, given.passphrase);
+    expect([toHex(restored.signingKey), toHex(restored.recipient)]).toEqual([given.signing_key, given.recipient]);
+  });
+
   it("are unlocked by the passphrase where WebCrypto lacks the curves", async () => {
     vi.spyOn(crypto.subtle, "importKey").mockRejectedValue(new DOMException("unknown", "NotSupportedError"));
     const store = await openStore("keys-4");

@@ -1,0 +1,43 @@
+// Logs of simulated tasks, as make_vectors.py wrote them.
+
+import { fromHex } from "../bytes";
+import { type Entry, parse } from "../entries";
+import type { TaskCreated, TaskEvent } from "../events";
+import { type Item, begin } from "../fold";
+import { address, digestOf, taskOf } from "../ids";
+import { planOf } from "../plan";
+import type { State } from "../task";
+import type { Json } from "./vectors";
+
+const BYTES = new Set(["root", "signingKey", "recipient", "creditsRoot", "proposal"]);
+const MONEY = new Set(["unitPrice", "reserved", "refunded", "compensation", "paid", "stakeReturned", "penalty", "finderFee", "forfeited", "logPosition"]);
+
+export function field(name: string, value: Json): unknown {
+  if (typeof value !== "string") return value;
+  if (BYTES.has(name)) return fromHex(value);
+  if (MONEY.has(name)) return BigInt(value);
+  return value.length >= 40 ? value : Number(value);
+}
+
+export function itemOf(each: Json): Item {
+  const timeNs = BigInt(each.time);
+  if (each.entry) return { timeNs, entry: parse(fromHex(each.entry)) as Entry };
+  const fields = Object.entries(each.fields as Json).map(([name, value]) => [name, field(name, value)]);
+  return { timeNs, event: { name: each.event, ...Object.fromEntries(fields) } as TaskEvent };
+}
+
+export function beginOf(trace: Json): State {
+  const { created } = trace;
+  const event: TaskCreated = {
+    name: "TaskCreated",
+    taskId: taskOf(created.taskId),
+    client: address(created.client),
+    topic: BigInt(created.topic),
+    manifestHash: digestOf(created.manifestHash),
+    signingKey: fromHex(created.signingKey),
+    recipient: fromHex(created.recipient),
+    plan: planOf(created.plan),
+    escrow: BigInt(created.escrow),
+  };
+  return begin({ ...trace.place, task: taskOf(trace.place.task) }, event, BigInt(created.time));
+}
