@@ -11,8 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from shoal.api.app import trainer_app
-from shoal.api.server import serving_trainer
-from shoal.api.token import Token
+from shoal.api.server import access_of, serving_trainer
 from shoal.core.events import Claimed
 from shoal.core.ids import TaskId
 from shoal.core.money import ZERO, Tinybar
@@ -23,10 +22,11 @@ from .desk import Desk
 
 @asynccontextmanager
 async def page(desk: Desk, *, token: bool = True) -> AsyncIterator[httpx.AsyncClient]:
-    made = Token.load(desk.settings.dir)
+    access = access_of(desk.settings, desk.store, desk.ledger.account, desk.ledger.address)
+    made = access.token
     text = made.fresh or made.path.read_text().strip()
     headers = {"Authorization": f"Bearer {text}"} if token else {}
-    transport = httpx.ASGITransport(trainer_app(desk, made))
+    transport = httpx.ASGITransport(trainer_app(desk, access))
     async with httpx.AsyncClient(
         transport=transport, base_url="http://127.0.0.1:8420", headers=headers, timeout=None
     ) as client:

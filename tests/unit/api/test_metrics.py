@@ -165,8 +165,6 @@ async def test_other_nodes_serve_them_where_they_are_told_to() -> None:
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             answer = await http.get("/readyz")
             assert (answer.status_code, answer.json()["checks"]) == (503, {"ledger": False})
-    async with serving_metrics("", "trainer", network=network, ledger=None) as url:
-        assert url == ""
 
 
 async def test_a_place_that_cannot_be_had_is_told() -> None:

@@ -67,11 +67,12 @@ def test_choices_are_those_that_there_are() -> None:
             assert told == {kind for kind, options in _OPTIONS.items() if option in options}, option
 
 
-@pytest.mark.parametrize("name", ["batch_size", "local_steps", "seed", "rounds", "trainers"])
+@pytest.mark.parametrize("name", ["batch_size", "local_steps", "seed", "rounds", "trainers", "audits"])
 def test_whole_numbers_have_the_bounds_that_are_told(name: str) -> None:
     low, high = (int(number) for number in FIELDS[name][0].split(" to "))
     assert takes(name, low) and takes(name, high) and not takes(name, low - 1) and not takes(name, high + 1)
     known = {"batch_size": BATCH_ROWS, "local_steps": LOCAL_STEPS, "rounds": limits.ROUNDS, "trainers": limits.SEATS}
+    known["audits"] = limits.CHUNKS * limits.ROUNDS
     assert high == known.get(name, 2**63 - 1)
 
 
