@@ -90,6 +90,8 @@ class Dispute:
     opened_ns: int
     unit: Unit | None
     """None where the evidence names none of the accused's."""
+    asked_ns: int = 0
+    """When its jury was asked for last."""
     jury: tuple[Address, ...] = ()
     drawn_ns: int = 0
     decide_by: int = 0

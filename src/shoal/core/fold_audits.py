@@ -192,8 +192,15 @@ def take_dispute(state: State, event: ev.DisputeOpened) -> State:
         ),
         None,
     )
-    dispute = Dispute(Kind(event.kind), event.challenger, event.accused, event.subject, event.bond, state.now_ns, unit)
+    dispute = Dispute(
+        Kind(event.kind), event.challenger, event.accused, event.subject, event.bond, state.now_ns, unit, state.now_ns
+    )
     return replace(state, disputes={**state.disputes, event.dispute_id: dispute})
+
+
+def take_jury_request(state: State, event: ev.JuryRequested) -> State:
+    known = event.dispute_id in state.disputes
+    return _with_dispute(state, event.dispute_id, asked_ns=state.now_ns) if known else state
 
 
 def take_jury(state: State, event: ev.JuryDrawn) -> State:
