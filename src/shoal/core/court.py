@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shoal.core import calls
-from shoal.core.audits import Audit, Dispute, Finding, Kind, Ruling, Unit, evidence_of
+from shoal.core.audits import SEED_S, Audit, Dispute, Finding, Kind, Ruling, Unit, evidence_of
 from shoal.core.fold_audits import count_due, pending, rules_of
 from shoal.core.ids import Address, Digest
 from shoal.core.money import Tinybar
@@ -16,8 +16,6 @@ from shoal.core.task import SECOND_NS, Phase, State, Update
 
 TURN_S = 3
 """Calls that anyone may make are made by one after the other, this far apart."""
-SEED_S = 5
-"""From the request of a draw until it can be made: the block after it has to be over, and blocks take two seconds."""
 
 
 @dataclass(frozen=True, slots=True)

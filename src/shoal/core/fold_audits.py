@@ -9,7 +9,7 @@ from typing import Any
 
 from shoal.core import events as ev
 from shoal.core import limits
-from shoal.core.audits import Audit, Dispute, Finding, Kind, Ruling, Unit, draw, evidence_of
+from shoal.core.audits import SEED_S, Audit, Dispute, Finding, Kind, Ruling, Unit, draw, evidence_of
 from shoal.core.ids import Address, Digest
 from shoal.core.manifest import AuditRules
 from shoal.core.merkle import AuditLeaf
@@ -89,7 +89,7 @@ def _draw_due(state: State) -> int | None:
         return None
     if state.base.round <= state.drawn_round or not count_due(state, state.base.round):
         return None
-    return state.turn_ns + rules.open_s * SECOND_NS
+    return state.turn_ns + (rules.open_s + SEED_S) * SECOND_NS
 
 
 def _end(state: State, key: tuple[int, int], finding: Finding, **changes: Any) -> State:

@@ -16,8 +16,8 @@ from shoal.core.ids import entity_number
 from shoal.core.money import Tinybar
 from shoal.errors import ConfigError, LedgerError
 
-GAS = 12_000_000
-"""Half as much again than a deployment was measured to take; what is not used is not charged (HIP-1249)."""
+GAS = 13_000_000
+"""Nearly half as much again as a deployment was measured to take; what is not used is not charged (HIP-1249)."""
 INITIAL_TINYBAR = 1
 """Proves to the constructor that `msg.value` counts tinybar."""
 
@@ -36,13 +36,15 @@ class Deployment:
 
 def cost_tinycents(artefact: Mapping[str, Any]) -> int:
     """What a deployment costs, by the fee schedule and the gas that was measured."""
-    parts = _parts(creation_code(artefact, 0, 1))
+    parts = _parts(creation_code(artefact, 0, 1, 1))
     return sum(fees.file_part(len(part)) for part in parts) + fees.create_contract(fees.GAS["deploy"])
 
 
-def creation_code(artefact: Mapping[str, Any], unbonding_s: int, validator_stake_tinybar: int) -> bytes:
+def creation_code(
+    artefact: Mapping[str, Any], unbonding_s: int, validator_stake_tinybar: int, min_dispute_s: int
+) -> bytes:
     """The code that creates a contract, with its constructor's arguments."""
-    arguments = encode(["uint64", "uint64"], [unbonding_s, validator_stake_tinybar])
+    arguments = encode(["uint64"] * 3, [unbonding_s, validator_stake_tinybar, min_dispute_s])
     return bytes.fromhex(artefact["bytecode"]) + bytes(arguments)
 
 

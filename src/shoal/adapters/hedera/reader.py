@@ -88,7 +88,7 @@ class LedgerReader:
         return self._abi.account_state(await self._view("getAccount", address_text(address)))
 
     async def validator_stake(self) -> Tinybar:
-        _, stake = self._abi.decode_view("settings", await self._view("settings"))
+        _, stake, _ = self._abi.decode_view("settings", await self._view("settings"))
         return Tinybar(stake)
 
     async def balance(self, account: str | None = None) -> Tinybar:
