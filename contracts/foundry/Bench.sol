@@ -193,8 +193,9 @@ abstract contract Bench is Cheats, MarketTypes {
     }
 
     function _escrowOf(Plan memory plan) internal pure returns (uint256) {
+        uint256 leftOut = plan.seats > plan.minTrainers ? plan.seats - plan.minTrainers : 0;
         return uint256(plan.chunks) * plan.rounds * plan.maxUnitPrice + uint256(plan.rounds) * plan.aggregatePrice
-            + uint256(plan.audits) * plan.auditPrice + uint256(plan.seats - plan.minTrainers) * plan.compensation;
+            + uint256(plan.audits) * plan.auditPrice + leftOut * plan.compensation;
     }
 
     function _toFinder(Plan memory plan, uint256 lost) internal pure returns (uint256) {
