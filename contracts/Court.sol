@@ -1,29 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+
 import {Validators} from "./Validators.sol";
 
 /// @title Disputes: somebody puts down a bond, a jury of validators decides, the side that was wrong pays.
-/// @dev The jury's fee comes out of the bond, whoever wins; what fraud costs comes out of stakes. Every dispute ends by
-/// a deadline, without a jury if need be, and no task is settled or expires before its disputes have ended.
+/// @dev The bond is the pay of the jurors that decided, whoever was right; what fraud costs comes out of stakes. Nobody
+/// gains by a dispute that was not upheld but its jurors. Several may be open about the same, each with another subject,
+/// so that none keeps out another. Every dispute ends by a deadline, without a jury if need be, and no task is settled or
+/// expires before its disputes have ended.
 /// This contract holds nothing: `TrainingMarket` runs its code on its own books, since both together are larger than a
 /// contract may be. Called directly it knows no task and no account, and refuses.
 // slither-disable-next-line locked-ether
 contract Court is Validators {
+    using Checkpoints for Checkpoints.Trace160;
+
     // ------------------------------------------------------------------ opening
 
     /// @notice Say that a trainer's work is not what it says; `evidence` is the hash of the entry in the task's log.
     function accuse(bytes32 taskId, address trainer, bytes32 evidence) external payable returns (bytes32 disputeId) {
         Task storage task = _disputable(taskId);
         Seat storage seat = _openSeat(taskId, trainer);
-        if (seat.accused) revert AlreadyDisputed(taskId);
+        if (!seat.ready) revert NotReady(taskId, trainer);
         if (seat.slashed) revert AlreadySlashed(taskId, trainer);
         // Else whoever gets its bond back, for want of a jury, could accuse for ever and keep a task from its end.
         if (task.phase == Phase.Running) _requireUntil(task.plan.endBy);
         else _requireWindow(taskId, task);
         if (msg.sender == trainer) revert OwnWork(taskId, trainer);
         if (evidence == 0) revert ZeroValue("evidence");
-        seat.accused = true;
         return _open(taskId, task, DisputeKind.Fraud, trainer, evidence);
     }
 
@@ -31,7 +36,7 @@ contract Court is Validators {
     function challengeResult(bytes32 taskId, Result calldata right) external payable returns (bytes32 disputeId) {
         Task storage task = _disputable(taskId);
         // One result is replaced once: a jury's word is not put before another jury.
-        if (task.resultDisputed || task.rightProposal != 0) revert AlreadyDisputed(taskId);
+        if (task.rightProposal != 0) revert AlreadyDisputed(taskId);
         _requireWindow(taskId, task);
         return _openResult(taskId, task, DisputeKind.Result, right);
     }
@@ -39,7 +44,6 @@ contract Court is Validators {
     /// @notice Ask a jury for the result that a quorum owes: after the deadline, while the task can still be saved.
     function appeal(bytes32 taskId, Result calldata right) external payable returns (bytes32 disputeId) {
         Task storage task = _disputable(taskId);
-        if (task.resultDisputed) revert AlreadyDisputed(taskId);
         _requirePhase(taskId, task, Phase.Running);
         _requireAfter(task.plan.endBy);
         _requireUntil(task.plan.endBy + task.plan.disputeTime);
@@ -62,12 +66,12 @@ contract Court is Validators {
         private
         returns (bytes32 disputeId)
     {
-        _requireResult(task, right);
+        // What a quorum has confirmed is no bound here: it may be what is wrong.
+        _requireBounds(task.plan, right);
         bytes32 proposal = _proposalOf(taskId, right);
         if (kind == DisputeKind.Result && proposal == _proposalOf(taskId, task.result)) {
             revert SameResult(taskId, proposal);
         }
-        task.resultDisputed = true;
         disputeId = _open(taskId, task, kind, address(0), proposal);
         _disputes[disputeId].replacement = right;
         emit ReplacementProposed(taskId, disputeId, right);
@@ -77,10 +81,12 @@ contract Court is Validators {
         private
         returns (bytes32 disputeId)
     {
+        if (_disputed[taskId][accused][subject]) revert AlreadyDisputed(taskId);
         uint64 bond = task.plan.bond;
         if (msg.value != bond) revert WrongBond(bond, msg.value);
         task.disputes += 1;
         task.openDisputes += 1;
+        _disputed[taskId][accused][subject] = true;
         _totalEscrow += bond;
         disputeId = keccak256(abi.encode(taskId, task.disputes));
         Dispute storage dispute = _disputes[disputeId];
@@ -89,6 +95,7 @@ contract Court is Validators {
         dispute.state = DisputeState.Open;
         dispute.bond = bond;
         dispute.openedAt = _time();
+        dispute.drawBlock = uint64(block.number);
         dispute.challenger = msg.sender;
         dispute.accused = accused;
         dispute.subject = subject;
@@ -97,21 +104,21 @@ contract Court is Validators {
 
     // ------------------------------------------------------------------ the jury
 
-    /// @notice Draw the jury of a dispute; anyone may, in a later second. Without enough validators it ends at once.
-    /// @dev What it calls is the network's own random contract, which calls nobody.
-    // slither-disable-next-line reentrancy-no-eth
-    function drawJury(bytes32 disputeId) external nonReentrant {
+    /// @notice Draw the jury of a dispute; anyone may, from the second block after it was opened on. Where nobody has for
+    /// 257 blocks, this asks for it anew.
+    function drawJury(bytes32 disputeId) external {
         Dispute storage dispute = _openDispute(disputeId);
         if (dispute.decideBy != 0) revert AlreadyDrawn(disputeId);
         bytes32 taskId = dispute.taskId;
         Task storage task = _tasks[taskId];
-        _requireAfter(dispute.openedAt);
         _requireUntil(dispute.openedAt + task.plan.disputeTime);
-        address[] memory jury = _pick(taskId, task, _seed(disputeId), dispute.challenger);
-        if (jury.length < task.plan.auditors) {
-            _close(disputeId, dispute, DisputeState.Void);
+        if (_isLate(dispute.drawBlock)) {
+            dispute.drawBlock = uint64(block.number);
+            emit JuryRequested(taskId, disputeId);
             return;
         }
+        bytes32 seed = _seed(dispute.drawBlock, disputeId);
+        address[] memory jury = _pick(taskId, task, seed, dispute.drawBlock, dispute.challenger);
         for (uint256 i = 0; i < jury.length; ++i) {
             _ballots[disputeId][jury[i]] = Ballot.Due;
             _validators[jury[i]].duties += 1;
@@ -160,52 +167,55 @@ contract Court is Validators {
     function _close(bytes32 disputeId, Dispute storage dispute, DisputeState outcome) private {
         bytes32 taskId = dispute.taskId;
         Task storage task = _tasks[taskId];
+        // Two juries may find the same: the first has settled it.
+        bool settled = dispute.kind == DisputeKind.Fraud
+            ? _seats[taskId][dispute.accused].slashed
+            : task.rightProposal != 0;
+        if (outcome == DisputeState.Upheld && settled) outcome = DisputeState.Void;
         dispute.state = outcome;
         task.openDisputes -= 1;
-        if (dispute.kind == DisputeKind.Fraud) _seats[taskId][dispute.accused].accused = false;
-        else task.resultDisputed = false;
-
-        // Who was right is paid by who was wrong: the challenger, or the accused trainer, or the client.
-        address winner = task.client;
-        if (outcome == DisputeState.Upheld) winner = dispute.challenger;
-        else if (outcome == DisputeState.Rejected && dispute.kind == DisputeKind.Fraud) winner = dispute.accused;
-        uint64 fees = _dismiss(disputeId, dispute, task.plan.auditPrice, outcome, winner);
-
-        uint64 rest = dispute.bond - fees;
-        address bondTo = outcome == DisputeState.Void ? dispute.challenger : winner;
-        _totalEscrow -= dispute.bond;
-        _credit(bondTo, rest);
-        emit DisputeClosed(taskId, disputeId, outcome, bondTo, rest);
+        _disputed[taskId][dispute.accused][dispute.subject] = false;
+        uint64 bond = dispute.bond;
+        _totalEscrow -= bond;
+        uint64 returned = outcome == DisputeState.Void ? bond : 0;
+        _dismiss(disputeId, dispute, outcome, bond - returned);
+        _credit(dispute.challenger, returned);
+        emit DisputeClosed(taskId, disputeId, outcome, dispute.challenger, returned);
         if (outcome == DisputeState.Upheld) _punish(disputeId, dispute, task);
     }
 
-    /// @dev Jurors that voted for the outcome are paid; those that voted against it, or not at all, are fined.
-    function _dismiss(
-        bytes32 disputeId,
-        Dispute storage dispute,
-        uint64 price,
-        DisputeState outcome,
-        address winner
-    ) private returns (uint64 fees) {
-        bytes32 taskId = dispute.taskId;
-        for (uint256 i = 0; i < dispute.jury.length; ++i) {
+    /// @dev Jurors that voted for the outcome share what is paid and what the others lose: those that voted against it, or
+    /// not at all. In a void dispute each vote is as good; and where there is none, nobody is fined, since there is nobody
+    /// to whom it could go and who could not have wanted it so.
+    function _dismiss(bytes32 disputeId, Dispute storage dispute, DisputeState outcome, uint64 paid) private {
+        uint64 price = _tasks[dispute.taskId].plan.auditPrice;
+        uint64 right = uint64(dispute.upheld) + dispute.rejected;
+        if (outcome == DisputeState.Upheld) right = dispute.upheld;
+        else if (outcome == DisputeState.Rejected) right = dispute.rejected;
+        uint256 jurors = dispute.jury.length;
+        for (uint256 i = 0; i < jurors; ++i) {
             address juror = dispute.jury[i];
-            Ballot ballot = _ballots[disputeId][juror];
             _validators[juror].duties -= 1;
-            if (ballot == Ballot.Due || (outcome != DisputeState.Void && ballot != _ballotFor(outcome))) {
-                uint64 fine = _fine(juror, price);
-                _credit(winner, fine);
-                emit JurorFined(taskId, disputeId, juror, winner, fine);
-            } else if (outcome != DisputeState.Void) {
-                fees += price;
-                _credit(juror, price);
-                emit JurorPaid(taskId, disputeId, juror, price);
-            }
+            if (right == 0 || _isRight(_ballots[disputeId][juror], outcome)) continue;
+            uint64 fine = _fine(juror, price);
+            paid += fine;
+            emit JurorFined(dispute.taskId, disputeId, juror, fine);
+        }
+        uint64 extra = right == 0 ? 0 : paid % right; // to the first
+        for (uint256 i = 0; i < jurors; ++i) {
+            address juror = dispute.jury[i];
+            if (right == 0 || !_isRight(_ballots[disputeId][juror], outcome)) continue;
+            uint64 share = paid / right + extra;
+            extra = 0;
+            _credit(juror, share);
+            emit JurorPaid(dispute.taskId, disputeId, juror, share);
         }
     }
 
-    function _ballotFor(DisputeState outcome) private pure returns (Ballot) {
-        return outcome == DisputeState.Upheld ? Ballot.Uphold : Ballot.Reject;
+    function _isRight(Ballot ballot, DisputeState outcome) private pure returns (bool) {
+        if (outcome == DisputeState.Upheld) return ballot == Ballot.Uphold;
+        if (outcome == DisputeState.Rejected) return ballot == Ballot.Reject;
+        return ballot != Ballot.Due;
     }
 
     function _punish(bytes32 disputeId, Dispute storage dispute, Task storage task) private {
@@ -224,6 +234,10 @@ contract Court is Validators {
             task.appealed = true;
             task.phase = Phase.Settling;
             task.settleAfter = _time();
+            // Work does not become less: a progress with more of it was wrong, and costs what a wrong result does.
+            if (dispute.replacement.units < task.progress.units) {
+                task.wrongProposal = _checkpointOf(taskId, task.progress);
+            }
         } else {
             task.wrongProposal = _proposalOf(taskId, task.result);
         }
@@ -246,6 +260,6 @@ contract Court is Validators {
 
     /// @notice A validator, and how many there are in the pool.
     function getValidator(address account) external view returns (Validator memory validator, uint256 poolSize) {
-        return (_validators[account], _pool.length);
+        return (_validators[account], _poolSizes.latest());
     }
 }

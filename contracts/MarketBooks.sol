@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+
 import {MarketTypes} from "./MarketTypes.sol";
 import {PlanRules} from "./PlanRules.sol";
 
@@ -13,6 +15,7 @@ abstract contract MarketBooks is MarketTypes {
     // slither-disable-start uninitialized-state
     uint64 internal _unbonding; // seconds until stake that was asked back can be withdrawn
     uint64 internal _validatorStake; // tinybar that each validator locks
+    uint64 internal _minDisputeTime; // seconds
     uint64 internal _totalEscrow; // the bonds of open disputes included
     uint64 internal _totalStake; // what is unbonding included
     uint64 internal _totalBalances;
@@ -23,12 +26,15 @@ abstract contract MarketBooks is MarketTypes {
     mapping(bytes32 taskId => mapping(bytes32 proposal => uint16)) internal _votes;
     mapping(bytes32 taskId => mapping(bytes32 proposal => mapping(address voter => bool))) internal _voted;
 
-    address[] internal _pool; // of validators
+    // The pool of validators, with its past: who had a place after a block, and how many places there were.
+    mapping(uint256 place => Checkpoints.Trace160) internal _places; // from 1
+    Checkpoints.Trace160 internal _poolSizes;
     mapping(address account => Validator) internal _validators;
     mapping(bytes32 taskId => mapping(address validator => bool)) internal _auditor;
     mapping(bytes32 taskId => mapping(address validator => bool)) internal _auditsClaimed;
     mapping(bytes32 disputeId => Dispute) internal _disputes;
     mapping(bytes32 disputeId => mapping(address juror => Ballot)) internal _ballots;
+    mapping(bytes32 taskId => mapping(address accused => mapping(bytes32 subject => bool))) internal _disputed;
     // slither-disable-end uninitialized-state
 
     // ------------------------------------------------------------------ who and when
@@ -47,6 +53,14 @@ abstract contract MarketBooks is MarketTypes {
         seat = _seats[taskId][trainer];
         if (!seat.accepted) revert NotAccepted(taskId, trainer);
         if (seat.closed) revert AlreadyClosed(taskId, trainer);
+    }
+
+    /// @dev Who got ready, and the client, but not where one vote is a quorum: it could then confirm that it owes
+    /// nothing. Whoever never got ready could not train, and so could not know what to vote for.
+    function _mayVote(bytes32 taskId, Task storage task, address who) internal view returns (bool) {
+        if (who == task.client) return task.quorum > 1;
+        Seat storage seat = _seats[taskId][who];
+        return seat.ready && !seat.slashed;
     }
 
     function _requirePhase(bytes32 taskId, Task storage task, Phase phase) internal view {
@@ -69,27 +83,25 @@ abstract contract MarketBooks is MarketTypes {
         _requireFrom(last + 1);
     }
 
-    /// @dev What a result or a checkpoint claims has to be possible at all.
+    /// @dev What a result or a checkpoint claims has to be possible at all: in so many rounds, and no more.
     function _requireBounds(Plan storage plan, Result memory r) internal view {
-        uint256 rounds = plan.rounds;
-        uint256 maxUnits = plan.chunks * rounds;
-        if (r.round > rounds) revert OutOfBounds("round", rounds, r.round);
+        uint256 maxUnits = uint256(plan.chunks) * r.round;
+        if (r.round > plan.rounds) revert OutOfBounds("round", plan.rounds, r.round);
         if (r.units > maxUnits) revert OutOfBounds("units", maxUnits, r.units);
-        if (r.aggregates > rounds) revert OutOfBounds("aggregates", rounds, r.aggregates);
+        if (r.aggregates > r.round) revert OutOfBounds("aggregates", r.round, r.aggregates);
         if (r.audits > plan.audits) revert OutOfBounds("audits", plan.audits, r.audits);
         if (r.result == 0) revert ZeroValue("hash");
         if (r.creditsRoot == 0) revert ZeroValue("creditsRoot");
-    }
-
-    function _requireResult(Task storage task, Result memory r) internal view {
-        _requireBounds(task.plan, r);
-        if (r.units < task.progress.units) revert BelowProgress(task.progress.units, r.units);
     }
 
     function _proposalOf(bytes32 taskId, Result memory r) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(taskId, r.result, r.logPosition, r.round, r.units, r.aggregates, r.audits, r.creditsRoot)
         );
+    }
+
+    function _checkpointOf(bytes32 taskId, Progress memory p) internal pure returns (bytes32) {
+        return keccak256(abi.encode(taskId, p.round, p.checkpoint, p.units, p.aggregates, p.audits, p.creditsRoot));
     }
 
     /// @dev Tinybar fit in 64 bits: there are 5 * 10^18 in all.

@@ -88,20 +88,20 @@ interface MarketTypes {
         uint16 primariesAccepted;
         uint16 accepted;
         uint16 ready;
+        uint16 idle; // seats that were not ready at the start, and are not released yet
         bytes32 awardRoot;
         uint64 settleAfter;
         uint64 claimUntil;
         uint32 claimedUnits;
         uint32 claimedAggregates;
         uint32 claimedAudits;
-        uint64 compensationDue; // tinybar for each trainer at its release
+        uint64 compensationDue; // tinybar for each trainer at its release, if the task was never started
         uint32 drawnRound; // up to which an audit draw was made
-        uint64 drawRequestedAt; // 0 while no draw is asked for
+        uint64 drawBlock; // in which a draw was asked for; 0 while none is
         uint16 openDisputes;
         uint32 disputes; // ever opened
-        bool resultDisputed; // a dispute about the result is open
         bool appealed; // the result was upheld by a jury in place of the quorum
-        bytes32 wrongProposal; // a confirmed result that a jury replaced
+        bytes32 wrongProposal; // a confirmed result, or progress, that a jury replaced
         bytes32 rightProposal; // what the jury upheld
         address finder; // whoever opened that dispute
         Progress progress;
@@ -112,6 +112,7 @@ interface MarketTypes {
         uint64 stake; // its part of the account's locked stake
         uint32 place; // in the pool, from 1; 0: not in it
         uint32 duties; // juries it sits on
+        uint64 leftBlock; // in which it left the pool last
     }
 
     /// @notice A validator that was drawn, with what its entries in the log are checked by.
@@ -132,7 +133,7 @@ interface MarketTypes {
         Open,
         Upheld,
         Rejected,
-        Void // no jury, or none that agreed
+        Void // no jury, or none that agreed, or another dispute settled the same before
     }
 
     struct Dispute {
@@ -143,6 +144,7 @@ interface MarketTypes {
         uint8 rejected;
         uint64 bond;
         uint64 openedAt;
+        uint64 drawBlock; // in which its jury was asked for
         uint64 decideBy; // 0 before its jury is drawn
         address challenger;
         address accused; // 0 where it is about a result
@@ -172,7 +174,6 @@ interface MarketTypes {
         bool accepted;
         bool ready;
         bool closed; // claimed or released
-        bool accused; // a dispute about its work is open
         bool slashed;
         uint32 units;
         uint16 rank;
@@ -281,10 +282,11 @@ interface MarketTypes {
         uint64 bond
     );
     event ReplacementProposed(bytes32 indexed taskId, bytes32 indexed disputeId, Result result);
+    event JuryRequested(bytes32 indexed taskId, bytes32 indexed disputeId);
     event JuryDrawn(bytes32 indexed taskId, bytes32 indexed disputeId, Member[] jury, uint64 decideBy);
     event Judged(bytes32 indexed taskId, bytes32 indexed disputeId, address indexed juror, bool upheld);
     event JurorPaid(bytes32 indexed taskId, bytes32 indexed disputeId, address indexed juror, uint64 amount);
-    event JurorFined(bytes32 indexed taskId, bytes32 indexed disputeId, address indexed juror, address to, uint64 amount);
+    event JurorFined(bytes32 indexed taskId, bytes32 indexed disputeId, address indexed juror, uint64 amount);
     event DisputeClosed(
         bytes32 indexed taskId, bytes32 indexed disputeId, DisputeState state, address bondTo, uint64 bondReturned
     );
@@ -351,8 +353,10 @@ interface MarketTypes {
     error DisputesOpen(bytes32 taskId, uint16 open);
     error WrongBond(uint64 expected, uint256 given);
     error NothingToDraw(bytes32 taskId);
-    error OnlyAccounts(address caller);
-    error NoSeed();
+    error SeedNotYet(uint64 seedBlock);
+    error TooFewValidators(uint256 wanted, uint256 found);
+    error StillDrawable(address account, uint64 untilBlock);
+    error NotReady(bytes32 taskId, address trainer);
     error NoFunction();
     error UnknownDispute(bytes32 disputeId);
     error NotAJuror(bytes32 disputeId, address account);

@@ -14,10 +14,15 @@ library PlanRules {
     /// @dev A juror that fails loses the price of an audit: its stake has to bear a few of these.
     uint64 internal constant FINES = 16;
 
-    /// @notice The escrow of a plan: every unit at the ceiling, every aggregate and every audit. Reverts if the plan is
-    /// invalid.
+    /// @notice The escrow of a plan: every unit at the ceiling, every aggregate and every audit, and the compensation of
+    /// every seat that may be left out at the start. Reverts if the plan is invalid.
     /// @param validatorStake what each validator has locked.
-    function worstCase(MarketTypes.Plan calldata plan, uint64 validatorStake) internal view returns (uint256 escrow) {
+    /// @param minDisputeTime the least that a plan may give for anything about a dispute.
+    function worstCase(MarketTypes.Plan calldata plan, uint64 validatorStake, uint64 minDisputeTime)
+        internal
+        view
+        returns (uint256 escrow)
+    {
         if (plan.rounds == 0) revert MarketTypes.InvalidPlan("rounds");
         uint256 units = uint256(plan.chunks) * plan.rounds;
         if (units > MAX_UNITS) revert MarketTypes.InvalidPlan("chunks");
@@ -29,9 +34,9 @@ library PlanRules {
         }
         if (plan.noShowPenalty > plan.stakePerSeat) revert MarketTypes.InvalidPlan("noShowPenalty");
         _requireOrder(plan);
-        _requireDisputes(plan, validatorStake);
+        _requireDisputes(plan, validatorStake, minDisputeTime);
         escrow = units * plan.maxUnitPrice + uint256(plan.rounds) * plan.aggregatePrice
-            + uint256(plan.audits) * plan.auditPrice;
+            + uint256(plan.audits) * plan.auditPrice + uint256(plan.seats - plan.minTrainers) * plan.compensation;
         if (uint256(plan.seats) * plan.compensation > escrow) revert MarketTypes.InvalidPlan("compensation");
     }
 
@@ -45,8 +50,14 @@ library PlanRules {
         if (plan.endBy > block.timestamp + MAX_LIFE) revert MarketTypes.InvalidPlan("endBy");
         if (plan.window > MAX_WINDOW) revert MarketTypes.InvalidPlan("window");
     }
-    /// @dev The jury is paid from the bond, so a bond covers all of it; without auditors every number is 0.
-    function _requireDisputes(MarketTypes.Plan calldata plan, uint64 validatorStake) private pure {
+
+    /// @dev The bond is the jury's pay; what the finder gets of a slash covers it, since else nobody would accuse. A
+    /// result can be challenged for as long as the market thinks that people need to act at all. Without auditors every
+    /// number is 0.
+    function _requireDisputes(MarketTypes.Plan calldata plan, uint64 validatorStake, uint64 minDisputeTime)
+        private
+        pure
+    {
         if (plan.auditors == 0) {
             bool unused = plan.auditPrice == 0 && plan.audits == 0 && plan.bond == 0 && plan.slash == 0
                 && plan.finderShare == 0 && plan.disputeTime == 0;
@@ -61,6 +72,10 @@ library PlanRules {
         if (plan.bond < plan.auditors * uint256(plan.auditPrice)) revert MarketTypes.InvalidPlan("bond");
         if (plan.slash == 0 || plan.slash > plan.stakePerSeat) revert MarketTypes.InvalidPlan("slash");
         if (plan.finderShare > WHOLE) revert MarketTypes.InvalidPlan("finderShare");
-        if (plan.disputeTime == 0 || plan.disputeTime > MAX_WINDOW) revert MarketTypes.InvalidPlan("disputeTime");
+        if (uint256(plan.slash) * plan.finderShare / WHOLE < plan.bond) revert MarketTypes.InvalidPlan("finderShare");
+        if (plan.disputeTime < minDisputeTime || plan.disputeTime > MAX_WINDOW) {
+            revert MarketTypes.InvalidPlan("disputeTime");
+        }
+        if (plan.window < minDisputeTime) revert MarketTypes.InvalidPlan("window");
     }
 }

@@ -21,6 +21,8 @@ import {PlanRules} from "./PlanRules.sol";
 contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable2Step, Pausable {
     /// @notice How long trainers can claim after settlement. Anyone may claim for them.
     uint64 public constant CLAIM_PERIOD = 30 days;
+    /// @dev Nobody's stake can be kept for longer, whatever a market was deployed with.
+    uint64 private constant MAX_UNBONDING = 90 days;
 
     /// @notice The code of validators, draws and disputes; its functions are called on this contract.
     address public immutable COURT;
@@ -28,14 +30,22 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
     /// @notice Deploying with one tinybar proves the unit of `msg.value`: where it counts in another, this reverts.
     /// @param unbonding seconds until stake that was asked back can be withdrawn.
     /// @param validatorStake what each validator locks, in tinybar.
-    constructor(uint64 unbonding, uint64 validatorStake)
+    /// @param minDisputeTime seconds that a plan has to give jurors, at least, and challengers: who has no time to act
+    /// would be fined for it.
+    constructor(uint64 unbonding, uint64 validatorStake, uint64 minDisputeTime)
         payable
         Ownable(msg.sender)
     {
         if (msg.value > 1) revert NotTinybar(msg.value);
+        if (unbonding > MAX_UNBONDING) revert OutOfBounds("unbonding", MAX_UNBONDING, unbonding);
         if (validatorStake == 0) revert ZeroValue("validatorStake");
+        if (minDisputeTime == 0) revert ZeroValue("minDisputeTime");
+        if (minDisputeTime > PlanRules.MAX_WINDOW) {
+            revert OutOfBounds("minDisputeTime", PlanRules.MAX_WINDOW, minDisputeTime);
+        }
         _unbonding = unbonding;
         _validatorStake = validatorStake;
+        _minDisputeTime = minDisputeTime;
         COURT = address(new Court());
     }
 
@@ -55,6 +65,11 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
 
     function unpause() external onlyOwner {
         _unpause();
+    }
+
+    /// @notice Give up the power to pause, for good. Not while it is used: nobody could take it back then.
+    function renounceOwnership() public override onlyOwner whenNotPaused {
+        super.renounceOwnership();
     }
 
     // ------------------------------------------------------------------ accounts
@@ -137,7 +152,7 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
         if (task.phase != Phase.None) revert TaskExists(taskId);
         if (manifestHash == 0) revert ZeroValue("manifestHash");
         _requireKeys(signingKey, recipient);
-        uint256 worstCase = PlanRules.worstCase(plan, _validatorStake);
+        uint256 worstCase = PlanRules.worstCase(plan, _validatorStake, _minDisputeTime);
         if (msg.value != worstCase) revert WrongEscrow(worstCase, msg.value);
         uint64 escrow = _amount(worstCase);
 
@@ -214,10 +229,12 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
         _requirePhase(taskId, task, Phase.Awarded);
         _requireUntil(task.plan.startUntil);
         if (task.ready < task.plan.minTrainers) revert TooFewReady(task.plan.minTrainers, task.ready);
-        // Two at least, so that no account decides alone; a plan with one seat has its trainer's word only.
-        uint16 quorum = task.plan.seats == 1 ? 1 : task.accepted / 2 + 1;
+        // Two at least, so that no account decides alone; a plan with one seat has its trainer's word only. Only those
+        // that are ready count: a client could else spoil envelopes until no quorum can be had.
+        uint16 quorum = task.plan.seats == 1 ? 1 : task.ready / 2 + 1;
         task.phase = Phase.Running;
         task.quorum = quorum;
+        task.idle = task.accepted - task.ready;
         emit Started(taskId, task.accepted, task.ready, quorum);
     }
 
@@ -243,14 +260,15 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
         uint32 audits,
         bytes32 creditsRoot
     ) external {
-        bytes32 proposal = keccak256(abi.encode(taskId, round, checkpoint, units, aggregates, audits, creditsRoot));
+        Progress memory proposed = Progress(round, units, aggregates, audits, checkpoint, creditsRoot);
+        bytes32 proposal = _checkpointOf(taskId, proposed);
         Task storage task = _votersTask(taskId, proposal);
         if (round == 0) revert ZeroValue("round");
         _requireBounds(task.plan, Result(0, round, units, aggregates, audits, checkpoint, creditsRoot));
         uint16 votes = _vote(taskId, proposal);
         emit CheckpointVoted(taskId, msg.sender, round, checkpoint, units, aggregates, audits, creditsRoot);
         if (votes >= task.quorum && round > task.progress.round) {
-            task.progress = Progress(round, units, aggregates, audits, checkpoint, creditsRoot);
+            task.progress = proposed;
             emit CheckpointConfirmed(taskId, round, checkpoint, units, aggregates, audits, creditsRoot);
         }
     }
@@ -270,7 +288,8 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
         bytes32 proposal = _proposalOf(taskId, proposed);
         Task storage task = _votersTask(taskId, proposal);
         if (_votes[taskId][proposal] != 0) revert AlreadyPublished(taskId, proposal);
-        _requireResult(task, proposed);
+        _requireBounds(task.plan, proposed);
+        if (units < task.progress.units) revert BelowProgress(task.progress.units, units);
         emit ResultPublished(taskId, msg.sender, result, logPosition, round, units, aggregates, audits, creditsRoot);
         _voteResult(taskId, task, proposal, proposed);
     }
@@ -319,6 +338,7 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
     ) external {
         Task storage task = _task(taskId);
         Seat storage seat = _openSeat(taskId, trainer);
+        if (!seat.ready) revert NotReady(taskId, trainer);
         _requirePhase(taskId, task, Phase.Settled);
         bytes32 leaf =
             keccak256(bytes.concat(keccak256(abi.encode(taskId, trainer, units, aggregates, noShow))));
@@ -381,16 +401,19 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
         }
     }
 
-    /// @notice Give a trainer its stake back, and its compensation if due, when a task ended without its claim.
+    /// @notice Give a trainer its stake back, and its compensation if due: when a task ended without its claim, or was
+    /// started before it was ready.
     function release(bytes32 taskId, address trainer) external {
         Task storage task = _task(taskId);
         Seat storage seat = _openSeat(taskId, trainer);
         Phase phase = task.phase;
-        if (phase != Phase.Cancelled && phase != Phase.Expired && phase != Phase.Lapsed) {
+        bool idle = task.quorum != 0 && !seat.ready;
+        if (!idle && phase != Phase.Cancelled && phase != Phase.Expired && phase != Phase.Lapsed) {
             revert WrongPhase(taskId, phase);
         }
         seat.closed = true;
-        uint64 compensation = task.compensationDue;
+        if (idle) task.idle -= 1;
+        uint64 compensation = idle ? task.plan.compensation : task.compensationDue;
         _fromEscrow(task, trainer, compensation);
         uint64 returned = _unlock(task, seat, trainer, 0);
         emit Released(taskId, trainer, returned, compensation);
@@ -406,9 +429,9 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
         return _accounts[account];
     }
 
-    /// @notice Seconds that unbonding takes, and the tinybar that a validator locks.
-    function settings() external view returns (uint64 unbonding, uint64 validatorStake) {
-        return (_unbonding, _validatorStake);
+    /// @notice Seconds that unbonding takes, the tinybar that a validator locks, and the least time of disputes.
+    function settings() external view returns (uint64 unbonding, uint64 validatorStake, uint64 minDisputeTime) {
+        return (_unbonding, _validatorStake, _minDisputeTime);
     }
 
     function getSeat(bytes32 taskId, address trainer) external view returns (Seat memory) {
@@ -433,15 +456,11 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
         if (msg.sender != task.client) revert NotClient(taskId, msg.sender);
     }
 
-    /// @dev The client is one more voter, but not where one vote is a quorum: it could then confirm that it owes
-    /// nothing.
     function _votersTask(bytes32 taskId, bytes32 proposal) private view returns (Task storage task) {
         task = _task(taskId);
         if (_voted[taskId][proposal][msg.sender]) revert AlreadyVoted(taskId, proposal, msg.sender);
         _requirePhase(taskId, task, Phase.Running);
-        Seat storage seat = _seats[taskId][msg.sender];
-        bool votes = msg.sender == task.client ? task.quorum > 1 : seat.accepted && !seat.slashed;
-        if (!votes) revert NotAVoter(taskId, msg.sender);
+        if (!_mayVote(taskId, task, msg.sender)) revert NotAVoter(taskId, msg.sender);
         _requireUntil(task.plan.endBy);
     }
 
@@ -512,13 +531,18 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
         _accounts[trainer].locked -= returned;
     }
 
+    /// @dev What those are owed that were not ready when a task was started.
+    function _idlePay(Task storage task) private view returns (uint64) {
+        return task.idle * task.plan.compensation;
+    }
+
     /// @dev End a task without credits: each accepted trainer is owed `compensation`, the client all else.
     function _end(Task storage task, Phase phase, uint64 compensation)
         private
         returns (uint64 refunded, uint64 owed)
     {
-        owed = task.accepted * compensation;
-        refunded = task.escrow - owed;
+        owed = task.accepted * compensation + _idlePay(task);
+        refunded = task.reserved - owed;
         task.phase = phase;
         task.compensationDue = compensation;
         _fromEscrow(task, task.client, refunded);
@@ -548,8 +572,8 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
 
     function _settle(bytes32 taskId, Task storage task) private {
         Progress memory outcome = _outcome(task);
-        uint64 owed = _price(task, outcome.units, outcome.aggregates, outcome.audits);
-        uint64 refunded = task.escrow - owed;
+        uint64 owed = _price(task, outcome.units, outcome.aggregates, outcome.audits) + _idlePay(task);
+        uint64 refunded = task.reserved - owed;
         task.phase = Phase.Settled;
         task.claimUntil = _time() + CLAIM_PERIOD;
         _fromEscrow(task, task.client, refunded);
@@ -557,10 +581,11 @@ contract TrainingMarket is MarketBooks, Proxy, ReentrancyGuardTransient, Ownable
     }
 
     function _lapse(bytes32 taskId, Task storage task) private {
-        uint64 refunded = task.reserved;
+        uint64 owed = _idlePay(task);
+        uint64 refunded = task.reserved - owed;
         task.phase = Phase.Lapsed;
         _fromEscrow(task, task.client, refunded);
-        emit Expired(taskId, uint8(ExpiryReason.ClaimsLapsed), refunded, 0);
+        emit Expired(taskId, uint8(ExpiryReason.ClaimsLapsed), refunded, owed);
     }
 
     /// @dev Only a faulty root can promise more than was confirmed; whoever comes last is then refused.

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
 import {MarketBooks} from "./MarketBooks.sol";
 
 /// @title The pool of validators, and draws from it that nobody can foresee or undo.
-/// @dev A draw is asked for in one transaction and made in a later one, by an account and not by a contract: whoever
-/// could wrap it in a contract of its own could revert what it does not like, and try again.
-abstract contract Validators is MarketBooks, ReentrancyGuardTransient {
-    /// @dev HIP-351: the seed is the running hash of a record before this transaction.
-    address private constant PRNG = address(0x169);
-    /// @dev Each gives every validator of the pool the same chance. With as few validators as a jury needs, one of
-    /// seven is missed by all of 112 tries in some 10^-8 of draws.
-    uint256 private constant TRIES_PER_MEMBER = 16;
+/// @dev A draw is fixed by its request: by the hash of the block after it, which nobody knows by then, and by the pool as
+/// it stood before it. Who makes the draw, when, how often it was tried before, and who has come or left since makes no
+/// difference: there is nothing to try again for.
+abstract contract Validators is MarketBooks {
+    using Checkpoints for Checkpoints.Trace160;
+
+    /// @dev For so many blocks after its request a draw can be made: the EVM knows 256 hashes. Later it is asked for anew.
+    uint64 internal constant DRAW_BLOCKS = 257;
+    /// @dev Nobody is tried twice, so that a draw that is given up has met this many that have a part in the task.
+    uint256 private constant MAX_TRIES = 256;
 
     // ------------------------------------------------------------------ coming and going
 
-    /// @notice Enter the pool: the validators' stake is locked, as far as it is not locked already.
+    /// @notice Enter the pool: the validators' stake is locked, as far as it is not locked already. Draws that were asked
+    /// for before are not touched by it.
     function joinValidators() external {
         Account storage account = _registered(msg.sender);
         Validator storage validator = _validators[msg.sender];
@@ -27,36 +30,51 @@ abstract contract Validators is MarketBooks, ReentrancyGuardTransient {
         if (free < missing) revert InsufficientStake(missing, free);
         account.locked += missing;
         validator.stake = _validatorStake;
-        _pool.push(msg.sender);
-        validator.place = uint32(_pool.length);
+        uint256 size = _poolSizes.latest() + 1;
+        validator.place = uint32(size);
+        _resize(size);
+        _place(size, msg.sender);
         emit ValidatorJoined(msg.sender, missing);
     }
 
-    /// @notice Leave the pool at once; the stake begins to unbond when no jury waits for the caller any more. Call
-    /// again for it then.
+    /// @notice Leave the pool. Call again for the stake, when no draw can name the caller any more and no jury waits for
+    /// it: it begins to unbond then.
     function leaveValidators() external {
         Validator storage validator = _validators[msg.sender];
-        bool inPool = validator.place != 0;
-        if (!inPool && validator.stake == 0) revert NotAValidator(msg.sender);
-        if (inPool) _leavePool(msg.sender, validator);
-        if (validator.duties == 0) {
-            uint64 stake = validator.stake;
-            validator.stake = 0;
-            _accounts[msg.sender].locked -= stake;
-            _unbond(msg.sender, stake);
-        } else if (!inPool) {
-            revert OnDuty(msg.sender, validator.duties);
+        if (validator.place != 0) {
+            _leavePool(msg.sender, validator);
+            return;
         }
+        uint64 stake = validator.stake;
+        if (stake == 0) revert NotAValidator(msg.sender);
+        if (validator.duties != 0) revert OnDuty(msg.sender, validator.duties);
+        uint64 until = validator.leftBlock + DRAW_BLOCKS;
+        if (block.number <= until) revert StillDrawable(msg.sender, until);
+        validator.stake = 0;
+        _accounts[msg.sender].locked -= stake;
+        _unbond(msg.sender, stake);
     }
 
-    /// @dev The last of the pool takes the place that becomes free.
+    /// @dev The last of the pool takes the place that becomes free; the past of both places stays known.
     function _leavePool(address who, Validator storage validator) private {
-        address last = _pool[_pool.length - 1];
-        _pool[validator.place - 1] = last;
+        uint256 size = _poolSizes.latest();
+        address last = address(_places[size].latest());
+        _place(validator.place, last);
         _validators[last].place = validator.place;
-        _pool.pop();
+        _resize(size - 1);
         validator.place = 0;
+        validator.leftBlock = uint64(block.number);
         emit ValidatorLeft(who);
+    }
+
+    // slither-disable-next-line unused-return
+    function _place(uint256 place, address who) private {
+        _places[place].push(uint96(block.number), uint160(who));
+    }
+
+    // slither-disable-next-line unused-return
+    function _resize(uint256 size) private {
+        _poolSizes.push(uint96(block.number), uint160(size));
     }
 
     /// @dev Who has lost half of the stake cannot go on as a validator. Less is taken where less is left: a validator
@@ -74,28 +92,33 @@ abstract contract Validators is MarketBooks, ReentrancyGuardTransient {
     /// @notice Ask for a draw of what is audited, up to the confirmed progress or result, and by whom.
     function requestDraw(bytes32 taskId) external {
         Task storage task = _task(taskId);
-        if (task.drawRequestedAt != 0) revert AlreadyRequested(taskId);
+        if (task.drawBlock != 0) revert AlreadyRequested(taskId);
         if (task.plan.auditors == 0) revert NoDisputes(taskId);
-        if (msg.sender != task.client && !_seats[taskId][msg.sender].accepted) revert NotAVoter(taskId, msg.sender);
+        if (!_mayVote(taskId, task, msg.sender)) revert NotAVoter(taskId, msg.sender);
         uint32 reached = _reached(taskId, task);
         if (reached <= task.drawnRound) revert NothingToDraw(taskId);
-        task.drawRequestedAt = _time();
+        task.drawBlock = uint64(block.number);
         emit DrawRequested(taskId, reached);
     }
 
-    /// @notice Make the draw that was asked for; anyone may, in a later second.
-    function draw(bytes32 taskId) external nonReentrant {
+    /// @notice Make the draw that was asked for; anyone may, from the second block after it on. Where nobody has for 257
+    /// blocks, this asks for it anew.
+    function draw(bytes32 taskId) external {
         Task storage task = _task(taskId);
-        if (task.drawRequestedAt == 0) revert NothingToDraw(taskId);
-        _requireAfter(task.drawRequestedAt);
+        if (task.drawBlock == 0) revert NothingToDraw(taskId);
         uint32 round = _reached(taskId, task);
-        bytes32 seed = _seed(keccak256(abi.encode(taskId, round)));
-        address[] memory committee = _pick(taskId, task, seed, address(0));
+        if (_isLate(task.drawBlock)) {
+            task.drawBlock = uint64(block.number);
+            emit DrawRequested(taskId, round);
+            return;
+        }
+        bytes32 seed = _seed(task.drawBlock, taskId);
+        address[] memory committee = _pick(taskId, task, seed, task.drawBlock, address(0));
         for (uint256 i = 0; i < committee.length; ++i) {
             _auditor[taskId][committee[i]] = true;
         }
         task.drawnRound = round;
-        task.drawRequestedAt = 0;
+        task.drawBlock = 0;
         emit Drawn(taskId, round, seed, _members(committee));
     }
 
@@ -107,32 +130,47 @@ abstract contract Validators is MarketBooks, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------ drawing
 
-    function _seed(bytes32 purpose) internal returns (bytes32) {
-        if (msg.sender != tx.origin) revert OnlyAccounts(msg.sender);
-        (bool ok, bytes memory seed) = PRNG.call(abi.encodeWithSignature("getPseudorandomSeed()"));
-        if (!ok || seed.length != 32) revert NoSeed();
-        return keccak256(abi.encode(abi.decode(seed, (bytes32)), purpose));
+    function _isLate(uint64 requestBlock) internal view returns (bool) {
+        return block.number > requestBlock + DRAW_BLOCKS;
     }
 
-    /// @dev As many different validators as the plan wants, or as can be had: none that has a part in the task.
-    function _pick(bytes32 taskId, Task storage task, bytes32 seed, address challenger)
+    /// @dev Hedera gives the hash of its record file, which depends on every transaction in it.
+    function _seed(uint64 requestBlock, bytes32 purpose) internal view returns (bytes32) {
+        if (block.number <= requestBlock + 1) revert SeedNotYet(requestBlock + 1);
+        return keccak256(abi.encode(blockhash(requestBlock + 1), purpose));
+    }
+
+    /// @dev As many different validators as the plan wants, of those that were in the pool before the request: none that
+    /// has a part in the task. It is a shuffle of the places (Fisher and Yates) that ends when enough are found, so that
+    /// each has the same chance, whoever is left out.
+    function _pick(bytes32 taskId, Task storage task, bytes32 seed, uint64 requestBlock, address challenger)
         internal
         view
         returns (address[] memory picked)
     {
         uint256 wanted = task.plan.auditors;
-        uint256 size = _pool.length;
+        uint96 before = uint96(requestBlock - 1);
+        uint256 size = _poolSizes.upperLookupRecent(before);
+        uint256 tries = size < MAX_TRIES ? size : MAX_TRIES;
+        uint256[2][] memory moved = new uint256[2][](tries); // place, and what lies there since
         uint256 found = 0;
-        address[] memory all = new address[](wanted);
-        for (uint256 i = 0; size != 0 && found < wanted && i < wanted * TRIES_PER_MEMBER; ++i) {
-            address one = _pool[uint256(keccak256(abi.encode(seed, i))) % size];
+        picked = new address[](wanted);
+        for (uint256 i = 0; found < wanted && i < tries; ++i) {
+            uint256 drawn = i + uint256(keccak256(abi.encode(seed, i))) % (size - i);
+            address one = address(_places[_lying(moved, i, drawn) + 1].upperLookupRecent(before));
+            moved[i] = [drawn, _lying(moved, i, i)];
             if (one == task.client || one == challenger || _seats[taskId][one].accepted) continue;
-            if (!_contains(all, found, one)) all[found++] = one;
+            picked[found++] = one;
         }
-        picked = new address[](found);
-        for (uint256 i = 0; i < found; ++i) {
-            picked[i] = all[i];
+        if (found < wanted) revert TooFewValidators(wanted, found);
+    }
+
+    /// @dev What lies at a place after so many moves.
+    function _lying(uint256[2][] memory moved, uint256 moves, uint256 place) private pure returns (uint256) {
+        for (uint256 i = moves; i != 0; --i) {
+            if (moved[i - 1][0] == place) return moved[i - 1][1];
         }
+        return place;
     }
 
     function _members(address[] memory list) internal view returns (Member[] memory members) {
@@ -141,12 +179,5 @@ abstract contract Validators is MarketBooks, ReentrancyGuardTransient {
             Account storage account = _accounts[list[i]];
             members[i] = Member(list[i], account.signingKey, account.recipient);
         }
-    }
-
-    function _contains(address[] memory list, uint256 length, address one) private pure returns (bool) {
-        for (uint256 i = 0; i < length; ++i) {
-            if (list[i] == one) return true;
-        }
-        return false;
     }
 }

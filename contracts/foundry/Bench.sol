@@ -40,23 +40,25 @@ abstract contract Bench is Cheats, MarketTypes {
 
     uint64 internal constant UNBONDING = 100;
     uint64 internal constant VALIDATOR_STAKE = 1_600;
-    /// @dev Stands for Hedera's random system contract (HIP-351): answers keccak256(block.timestamp).
-    address internal constant PRNG = address(0x169);
-    bytes internal constant PRNG_CODE = hex"425f5260205f205f5260205ff3";
+    uint64 internal constant MIN_DISPUTE_TIME = 20;
+    /// @dev For so many blocks after its request a draw can be made. A block is a second here.
+    uint256 internal constant DRAW_BLOCKS = 257;
 
     Market public market;
 
     function _deploy() internal {
         vm.warp(START);
         vm.deal(address(this), 1);
-        market = Market(_construct(1, UNBONDING, VALIDATOR_STAKE));
-        vm.etch(PRNG, PRNG_CODE);
+        market = Market(_construct(1, UNBONDING, VALIDATOR_STAKE, MIN_DISPUTE_TIME));
     }
 
     /// @dev The market's constructor, or what it answers if it refuses.
-    function _construct(uint256 value, uint64 unbonding, uint64 validatorStake) internal returns (address made) {
+    function _construct(uint256 value, uint64 unbonding, uint64 validatorStake, uint64 minDisputeTime)
+        internal
+        returns (address made)
+    {
         bytes memory code = vm.getCode("TrainingMarket.sol:TrainingMarket");
-        code = bytes.concat(code, abi.encode(unbonding, validatorStake));
+        code = bytes.concat(code, abi.encode(unbonding, validatorStake, minDisputeTime));
         assembly {
             made := create(value, add(code, 32), mload(code))
             if iszero(made) {
@@ -69,6 +71,7 @@ abstract contract Bench is Cheats, MarketTypes {
     // ------------------------------------------------------------------ calls
 
     function _try(address who, uint256 value, bytes memory call) internal returns (bool ok, bytes memory answer) {
+        vm.roll(block.timestamp - START + 1_000);
         vm.prank(who, who);
         (ok, answer) = address(market).call{value: value}(call);
     }
@@ -190,8 +193,9 @@ abstract contract Bench is Cheats, MarketTypes {
     }
 
     function _escrowOf(Plan memory plan) internal pure returns (uint256) {
+        uint256 leftOut = plan.seats > plan.minTrainers ? plan.seats - plan.minTrainers : 0;
         return uint256(plan.chunks) * plan.rounds * plan.maxUnitPrice + uint256(plan.rounds) * plan.aggregatePrice
-            + uint256(plan.audits) * plan.auditPrice;
+            + uint256(plan.audits) * plan.auditPrice + leftOut * plan.compensation;
     }
 
     function _toFinder(Plan memory plan, uint256 lost) internal pure returns (uint256) {

@@ -34,7 +34,7 @@ contract DisputesTest is Scene {
 
     /// @dev A jury of three, drawn in the next second.
     function _jury(bytes32 id) private returns (address[] memory) {
-        vm.warp(block.timestamp + 1);
+        vm.warp(block.timestamp + 2);
         _do(stranger, _drawJuryCall(id));
         (Dispute memory dispute,) = market.getDispute(id);
         return dispute.jury;
@@ -59,7 +59,7 @@ contract DisputesTest is Scene {
         bytes memory call = _accuseCall(task, trainers[0]);
         _refused(stranger, 500, call, abi.encodeWithSelector(UnknownTask.selector, task));
         _awarded(3);
-        _refused(stranger, 500, call, _wrongPhase());
+        _refused(stranger, 500, call, abi.encodeWithSelector(NotReady.selector, task, trainers[0]));
         for (uint256 i = 0; i < 3; ++i) _do(trainers[i], _readyCall());
         _do(client, _startCall());
         _refused(client, 500, call, abi.encodeWithSelector(NotRegistered.selector, client));
@@ -117,9 +117,6 @@ contract DisputesTest is Scene {
         bytes memory same = abi.encodeWithSelector(SameResult.selector, task, _resultProposal(_offer()));
         _refused(stranger, 500, _challengeCall(_offer()), same);
         Offer memory o = _replacementOffer();
-        o.units -= 1;
-        bytes memory below = abi.encodeWithSelector(BelowProgress.selector, o.units + 1, o.units);
-        _refused(stranger, 500, _challengeCall(o), below);
         o.units = 25;
         bytes memory beyond = abi.encodeWithSelector(OutOfBounds.selector, bytes32("units"), 24, 25);
         _refused(stranger, 500, _challengeCall(o), beyond);
@@ -167,13 +164,18 @@ contract DisputesTest is Scene {
         _running();
         _do(stranger, 500, _accuseCall(task, trainers[0]));
         uint64 opened = uint64(block.timestamp);
-        _refused(stranger, _drawJuryCall(id), _tooEarly(opened + 1));
+        uint256 asked = block.timestamp - START + 1_000;
+        bytes memory notYet = abi.encodeWithSelector(SeedNotYet.selector, asked + 1);
+        _refused(stranger, _drawJuryCall(id), notYet);
+        vm.warp(opened + 1);
+        _refused(stranger, _drawJuryCall(id), notYet);
         vm.warp(opened + plan.disputeTime + 1);
         _refused(stranger, _drawJuryCall(id), _tooLate(opened + plan.disputeTime));
-        vm.warp(opened + plan.disputeTime);
-        vm.prank(stranger, client);
-        (bool ok, bytes memory why) = address(market).call(_drawJuryCall(id));
-        vm.assertTrue(!ok && bytes4(why) == OnlyAccounts.selector, "a contract draws");
+        vm.warp(opened + DRAW_BLOCKS + 1);
+        _do(stranger, _drawJuryCall(id));
+        (Dispute memory dispute,) = market.getDispute(id);
+        vm.assertTrue(dispute.decideBy == 0 && dispute.drawBlock == asked + DRAW_BLOCKS + 1, "asked for anew");
+        vm.warp(opened + 2 * DRAW_BLOCKS + 1);
         _do(stranger, _drawJuryCall(id));
         _refused(stranger, _drawJuryCall(id), abi.encodeWithSelector(AlreadyDrawn.selector, id));
     }
@@ -183,26 +185,27 @@ contract DisputesTest is Scene {
         _running();
         _do(validators[4], _leaveCall());
         _do(validators[0], plan.bond, _accuseCall(task, trainers[0]));
-        vm.warp(block.timestamp + wait % plan.disputeTime);
+        vm.warp(block.timestamp + wait % (DRAW_BLOCKS - 2));
         address[] memory jury = _jury(_id(1));
         vm.assertEq(jury.length, 3, "the size of a jury");
         for (uint256 i = 0; i < 3; ++i) vm.assertTrue(jury[i] != validators[0], "a challenger judges");
     }
 
-    function test_withoutEnoughValidatorsADisputeEndsAtOnce() external {
+    /// @dev It is refused until there are enough, and only time makes it void; who left before the request is not drawn.
+    function test_withoutEnoughValidatorsThereIsNoJury() external {
         _running();
         for (uint256 i = 0; i < 3; ++i) _do(validators[i], _leaveCall());
+        vm.warp(block.timestamp + 1);
         uint256 before = _worth(stranger);
         _do(stranger, 500, _accuseCall(task, trainers[0]));
-        vm.warp(block.timestamp + 1);
-        _do(stranger, _drawJuryCall(_id(1)));
-        (Dispute memory dispute,) = market.getDispute(_id(1));
-        vm.assertTrue(dispute.state == DisputeState.Void, "a dispute goes on without a jury");
+        uint64 opened = uint64(block.timestamp);
+        vm.warp(opened + 2);
+        bytes memory few = abi.encodeWithSelector(TooFewValidators.selector, 3, 2);
+        _refused(stranger, _drawJuryCall(_id(1)), few);
+        vm.warp(opened + plan.disputeTime + 1);
+        _do(stranger, _resolveCall(_id(1)));
         vm.assertEq(_worth(stranger), before, "the bond does not come back");
-        vm.assertTrue(!_seat(task, trainers[0]).accused && _task().openDisputes == 0, "the dispute is still open");
-        bytes memory resolved = abi.encodeWithSelector(AlreadyResolved.selector, _id(1));
-        _refused(stranger, _drawJuryCall(_id(1)), resolved);
-        _refused(stranger, _resolveCall(_id(1)), resolved);
+        vm.assertTrue(_task().openDisputes == 0, "the dispute is still open");
     }
 
     function test_judge() external {
@@ -286,37 +289,36 @@ contract DisputesTest is Scene {
         vm.assertTrue(_seat(task, trainers[0]).slashed == fraud, "who is slashed");
         vm.assertEq(_account(trainers[0]).locked, plan.stakePerSeat - (fraud ? plan.slash : 0), "locked stake");
         vm.assertTrue((_task().result.result == "right") == (t.kind > 0 && t.up >= 2), "whose result stands");
-        vm.assertTrue(!_task().resultDisputed && _task().openDisputes == 0, "the dispute is still open");
+        vm.assertTrue(_task().openDisputes == 0, "the dispute is still open");
         vm.assertEq(address(market).balance, _owed() + 1, "money is there that nobody is owed");
     }
 
-    /// @dev The price of an audit for the side that won, a fine of as much for the others.
+    /// @dev Those that voted for the outcome share bond and fines, the first has what cannot be shared; if there is none,
+    /// all that voted share the fines of the others.
     function _checkJury(Trial memory t, uint8[3] memory votes) private view {
+        bool decided = t.up >= 2 || t.down >= 2;
+        uint256 right = decided ? (t.up >= 2 ? t.up : t.down) : t.up + t.down;
+        uint256 pot = right == 0 ? 0 : (decided ? plan.bond : 0) + 100 * (3 - right);
+        uint256 extra = right == 0 ? 0 : pot % right;
         for (uint256 i = 0; i < 3; ++i) {
-            int256 share = votes[i] % 3 == (t.up >= 2 ? 1 : 2) ? int256(100) : int256(-100);
-            if (t.up < 2 && t.down < 2) share = votes[i] % 3 == 0 ? int256(-100) : int256(0);
+            bool wins = decided ? votes[i] % 3 == (t.up >= 2 ? 1 : 2) : votes[i] % 3 != 0;
+            int256 share = right == 0 ? int256(0) : int256(-100);
+            if (wins) {
+                share = int256(pot / right + extra);
+                extra = 0;
+            }
             _changed(t.jury[i], t.jurors[i], share);
         }
     }
 
-    /// @dev The winner gets the fines, and what the jury leaves of the bond; a slash is shared, 1 to 3.
+    /// @dev Nobody else gains by a dispute that was not upheld.
     function _checkParties(Trial memory t) private view {
-        int256 sleepers = int256(3 - t.up - t.down);
-        if (t.up >= 2) {
-            int256 fines = 100 * int256(3 - t.up);
-            _changed(stranger, t.challenger, fines - 100 * int256(t.up) + (t.kind == 0 ? int256(1_250) : int256(0)));
-            _changed(client, t.client, t.kind == 0 ? int256(3_750) : int256(0));
-            _changed(trainers[0], t.accused, t.kind == 0 ? int256(-5_000) : int256(0));
-        } else if (t.down >= 2) {
-            int256 won = 500 + 100 * int256(3 - t.down) - 100 * int256(t.down);
-            _changed(stranger, t.challenger, -500);
-            _changed(client, t.client, t.kind == 0 ? int256(0) : won);
-            _changed(trainers[0], t.accused, t.kind == 0 ? won : int256(0));
-        } else {
-            _changed(stranger, t.challenger, 0);
-            _changed(client, t.client, 100 * sleepers);
-            _changed(trainers[0], t.accused, 0);
-        }
+        bool upheld = t.up >= 2;
+        bool slashed = upheld && t.kind == 0;
+        bool void_ = t.up < 2 && t.down < 2;
+        _changed(stranger, t.challenger, (void_ ? int256(0) : -500) + (slashed ? int256(1_250) : int256(0)));
+        _changed(client, t.client, slashed ? int256(3_750) : int256(0));
+        _changed(trainers[0], t.accused, slashed ? int256(-5_000) : int256(0));
     }
 
     function _cast(address[] memory jury, uint8[3] memory votes) private returns (uint256 up, uint256 down) {
@@ -401,10 +403,12 @@ contract DisputesTest is Scene {
         _running();
         _do(validators[3], _leaveCall());
         _do(validators[4], _leaveCall());
+        vm.warp(block.timestamp + 1);
         for (uint256 i = 1; i <= 9; ++i) {
             vm.assertTrue(_validator(validators[0]).place != 0, "a validator has left too early");
             _do(stranger, plan.bond, _accuseCall(task, trainers[0]));
             _jury(_id(i));
+            _do(validators[2], _judgeCall(_id(i), true));
             vm.warp(block.timestamp + plan.disputeTime + 1);
             _do(stranger, _resolveCall(_id(i)));
         }
@@ -415,6 +419,7 @@ contract DisputesTest is Scene {
         _do(validators[0], 900, abi.encodeCall(Market.depositStake, ()));
         _do(validators[0], _joinCall());
         vm.assertEq(_account(validators[0]).locked, VALIDATOR_STAKE, "the stake of a validator is locked");
+        vm.warp(block.timestamp + DRAW_BLOCKS + 1);
         _do(validators[1], _leaveCall());
         vm.assertEq(_account(validators[1]).unbonding, 700, "what is left of the stake comes back");
     }

@@ -176,6 +176,7 @@ contract FunctionsTest is Scene {
         first = uint32(_within(first, 1, plan.rounds));
         second = uint32(_within(second, 1, plan.rounds));
         Offer memory o = _offer();
+        (o.units, o.aggregates) = (8, 1); // possible in any round
         for (uint256 i = 0; i < 2; ++i) {
             (o.round, o.hash) = (i == 0 ? first : second, i == 0 ? bytes32("one") : bytes32("two"));
             _do(trainers[0], _checkpointCall(o));

@@ -193,31 +193,44 @@ contract MarketInvariantTest is Bench {
     }
 
     function _escrowFollowsThePhase(Cast.Job memory job, Task memory task) private view {
-        uint256 open;
-        for (uint256 i = 0; i < job.seated.length; ++i) {
-            if (!_seat(job.id, job.seated[i]).closed) ++open;
-        }
+        (uint256 open, uint256 idle, uint256 gone) = _seats(job, task);
         Result memory r = _outcome(task);
-        uint256 reserved = job.escrow;
+        uint256 reserved = job.escrow - gone * task.plan.compensation;
         if (task.phase == Phase.Settled) {
             reserved = uint256(r.units - task.claimedUnits) * task.unitPrice
                 + uint256(r.aggregates - task.claimedAggregates) * task.plan.aggregatePrice
-                + uint256(r.audits - task.claimedAudits) * task.plan.auditPrice;
+                + uint256(r.audits - task.claimedAudits) * task.plan.auditPrice + idle * task.plan.compensation;
         } else if (task.phase > Phase.Settled) {
-            reserved = open * task.compensationDue;
+            reserved = task.quorum == 0 ? open * task.compensationDue : idle * task.plan.compensation;
         }
+        vm.assertEq(task.idle, idle, "those that were left out are miscounted");
         vm.assertEq(task.reserved, reserved, "a task holds more or less than it may still have to pay");
         vm.assertEq(task.openDisputes, handler.openCases(job.id), "the open disputes are miscounted");
         vm.assertEq(task.accepted, job.seated.length, "the seats are miscounted");
         vm.assertLe(task.accepted, task.plan.seats, "more seats are taken than there are");
         vm.assertLe(task.ready, task.accepted, "more are ready than accepted");
-        uint256 quorum = task.plan.seats == 1 ? 1 : task.accepted / 2 + 1;
-        if (task.quorum != 0) vm.assertEq(task.quorum, quorum, "the quorum is not a majority of the seats");
+        uint256 quorum = task.plan.seats == 1 ? 1 : task.ready / 2 + 1;
+        if (task.quorum != 0) vm.assertEq(task.quorum, quorum, "the quorum is not a majority of those that were ready");
         if (task.result.result != 0) {
             vm.assertTrue(handler.confirmed(job.id, false), "a result stands that no quorum has confirmed");
         }
         if (task.progress.round != 0) {
             vm.assertTrue(handler.confirmed(job.id, true), "a progress stands that no quorum has confirmed");
+        }
+    }
+
+    /// @dev How many seats are open; and of those that were left out at the start, how many are and are not any more.
+    function _seats(Cast.Job memory job, Task memory task)
+        private
+        view
+        returns (uint256 open, uint256 idle, uint256 gone)
+    {
+        for (uint256 i = 0; i < job.seated.length; ++i) {
+            Seat memory seat = _seat(job.id, job.seated[i]);
+            if (!seat.closed) ++open;
+            if (task.quorum == 0 || seat.ready) continue;
+            if (seat.closed) ++gone;
+            else ++idle;
         }
     }
 

@@ -9,11 +9,12 @@ import {MarketTypes} from "../MarketTypes.sol";
 interface Market is MarketTypes {
     function COURT() external view returns (address);
     function CLAIM_PERIOD() external view returns (uint64);
-    function settings() external view returns (uint64 unbonding, uint64 validatorStake);
+    function settings() external view returns (uint64 unbonding, uint64 validatorStake, uint64 minDisputeTime);
 
     function pause() external;
     function unpause() external;
     function paused() external view returns (bool);
+    function renounceOwnership() external;
 
     function register(bytes32 signingKey, bytes32 recipient) external payable;
     function depositStake() external payable;

@@ -13,7 +13,7 @@ contract RefusalsTest is Scene {
     // ------------------------------------------------------------------ accounts
 
     function construct(uint256 value, uint64 unbonding, uint64 validatorStake) external returns (address) {
-        return _construct(value, unbonding, validatorStake);
+        return _construct(value, unbonding, validatorStake, MIN_DISPUTE_TIME);
     }
 
     function testFuzz_deploymentTellsTheUnitOfValue(uint256 value, uint64 validatorStake) external {
@@ -24,7 +24,7 @@ contract RefusalsTest is Scene {
         else if (validatorStake == 0) expected = _zero("validatorStake");
         try this.construct(value, UNBONDING, validatorStake) returns (address made) {
             vm.assertTrue(expected.length == 0, "a market was deployed that cannot work");
-            (uint64 unbonding, uint64 stake) = Market(made).settings();
+            (uint64 unbonding, uint64 stake,) = Market(made).settings();
             vm.assertTrue(unbonding == UNBONDING && stake == validatorStake, "other settings");
         } catch (bytes memory why) {
             vm.assertTrue(keccak256(why) == keccak256(expected), "a deployment was refused with another error");
@@ -156,7 +156,8 @@ contract RefusalsTest is Scene {
         p.noShowPenalty = p.stakePerSeat + 1;
         _invalid("noShowPenalty", p);
         p = _usualPlan();
-        p.compensation = uint64(_escrowOf(p) / p.seats) + 1;
+        p.compensation = 0;
+        p.compensation = uint64(_escrowOf(p) / p.minTrainers) + 1;
         _invalid("compensation", p);
     }
 
@@ -511,7 +512,7 @@ contract RefusalsTest is Scene {
         _do(trainers[0], _publishCall(o));
         _do(trainers[1], _confirmCall(o));
         _do(client, _requestCall());
-        vm.warp(block.timestamp + 1);
+        vm.warp(block.timestamp + 2);
         _do(stranger, _drawCall());
         vm.warp(_task().settleAfter);
         _do(stranger, _settleCall());

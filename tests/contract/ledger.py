@@ -69,7 +69,7 @@ def provision(devnet: Devnet) -> LedgerSettings:
         async with HederaLedger.open(devnet.settings()) as operator:
             key = operator.new_key()
             account = await operator.create_account(100 * HBAR, key)
-            contract = (await operator.deploy("market")).contract_id
+            contract = (await operator.deploy("market", min_dispute_s=1)).contract_id
             return devnet.settings(operator_id=account, operator_key=key, contract_id=contract)
 
     return trio.run(make)

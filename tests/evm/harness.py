@@ -18,6 +18,7 @@ from eth.vm.transaction_context import BaseTransactionContext
 from eth_abi import decode, encode
 
 from shoal.core.ids import keccak256
+from shoal.testing.court import block_at, hash_of
 
 # py-evm raises the limit to 100,000, at which the JSON parser of another test would overflow its stack.
 sys.setrecursionlimit(12_000)
@@ -28,9 +29,7 @@ GAS_LIMIT = 15_000_000
 START_S = 1_800_000_000
 UNBONDING_S = 7 * 24 * 3600
 VALIDATOR_STAKE = 16_000
-PRNG = bytes.fromhex("0169".rjust(40, "0"))
-PRNG_CODE = bytes.fromhex("425f5260205f205f5260205ff3")
-"""Stands for Hedera's random system contract (HIP-351): returns keccak256(block.timestamp), as `shoal.testing` does."""
+MIN_DISPUTE_S = 40
 FUNDS = 10**15
 
 
@@ -69,17 +68,16 @@ class Chain:
     def __init__(self) -> None:
         self.now_s = START_S
         self.state = CancunState(AtomicDB(), self._context(), BLANK_ROOT_HASH)
-        self.state.set_code(PRNG, PRNG_CODE)
 
     def _context(self) -> ExecutionContext:
         return ExecutionContext(
             coinbase=bytes(20),
             timestamp=self.now_s,
-            block_number=1,
+            block_number=block_at(self.now_s),
             difficulty=0,
             mix_hash=bytes(32),
             gas_limit=GAS_LIMIT,
-            prev_hashes=[],
+            prev_hashes=(hash_of(self.now_s - 1 - i) for i in range(256)),
             chain_id=298,
             base_fee_per_gas=0,
             excess_blob_gas=0,
@@ -159,7 +157,8 @@ class Plan:
     @property
     def escrow(self) -> int:
         units = self.chunks * self.rounds * self.max_unit_price
-        return units + self.rounds * self.aggregate_price + self.audits * self.audit_price
+        left_out = (self.seats - self.min_trainers) * self.compensation
+        return units + self.rounds * self.aggregate_price + self.audits * self.audit_price + left_out
 
     def but(self, **changes: int) -> Plan:
         return replace(self, **changes)
@@ -170,7 +169,9 @@ class Market:
 
     def __init__(self, chain: Chain) -> None:
         artefact = json.loads(ARTEFACT.read_text())
-        self.code = bytes.fromhex(artefact["bytecode"]) + encode(["uint64", "uint64"], [UNBONDING_S, VALIDATOR_STAKE])
+        self.code = bytes.fromhex(artefact["bytecode"]) + encode(
+            ["uint64"] * 3, [UNBONDING_S, VALIDATOR_STAKE, MIN_DISPUTE_S]
+        )
         self.abi = artefact["abi"]
         self.functions = {item["name"]: item for item in self.abi if item["type"] == "function"}
         self._events = {_selector(item): item for item in self.abi if item["type"] == "event"}

@@ -95,8 +95,8 @@ class Scene:
             "task": self.task,
             "round": round,
             "checkpoint": bytes([round]) * 32,
-            "units": self.units,
-            "aggregates": self.aggregates,
+            "units": min(self.units, self.plan.chunks * round),
+            "aggregates": min(self.aggregates, round),
             "audits": self.audits,
             "root": self.credits_tree.root,
         }

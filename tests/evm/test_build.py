@@ -12,11 +12,13 @@ from fractions import Fraction
 
 import pytest
 
+from shoal.adapters.hedera.client import _CALL_GAS, _LARGE, _LARGE_GAS
 from shoal.core import calls, fees
 from shoal.core.codec import digest
 from shoal.core.ids import Address
 from shoal.core.merkle import AuditLeaf
 from shoal.core.money import Tinybar
+from shoal.testing.court import DRAW_BLOCKS
 
 from .harness import ARTEFACT, ROOT, START_S, UNBONDING_S, VALIDATOR_STAKE, Chain, Market
 from .twin import EVIDENCE, KEY, PLAN, SEAT_STAKE, Twin
@@ -66,6 +68,12 @@ def gas_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def later(plan: calls.Plan, seconds: int) -> calls.Plan:
+    """The same plan, so much later: blocks do not go back."""
+    times = ("bid_until", "award_until", "accept_until", "standby_until", "start_until", "end_by")
+    return replace(plan, **{name: getattr(plan, name) + seconds for name in times})
+
+
 def gas_of(count: int) -> dict[str, int]:
     """A life of a task: the trees of award and credits have `count` leaves or more, the pool `count` validators."""
     rows: dict[str, int] = {}
@@ -88,12 +96,14 @@ def gas_of(count: int) -> dict[str, int]:
     row("`withdraw`", first, calls.Withdraw())
     row("`joinValidators`", first, calls.JoinValidators())
     row("`leaveValidators`", first, calls.LeaveValidators())
+    twin.wait(DRAW_BLOCKS + 1)
+    row("`leaveValidators`, for the stake", first, calls.LeaveValidators())
     for trainer in (second, third):
         twin(trainer, calls.Register(KEY, KEY), SEAT_STAKE)
     for validator in twin.validators:
         twin(validator, calls.Register(KEY, KEY), VALIDATOR_STAKE)
         twin(validator, calls.JoinValidators())
-    twin.at(START_S)
+    plan = twin.plan = later(plan, twin.chain.now_s - START_S)
     row("`createTask`", client, twin.create(), int(plan.escrow()))
     row("`cancel`", client, calls.Cancel(task))
     twin.again()
@@ -108,7 +118,7 @@ def gas_of(count: int) -> dict[str, int]:
     row("`confirmCheckpoint`, a vote", first, twin.checkpoint())
     row("`confirmCheckpoint`, the last of the quorum", second, twin.checkpoint())
     row("`requestDraw`", client, calls.RequestDraw(task))
-    twin.wait(1)
+    twin.wait(2)
     row("`draw`", client, calls.Draw(task))
     twin.audits = [AuditLeaf(who, 1) for who in sorted(twin.model.tasks[task].auditors)[:2]]
     row("`publishResult`", first, twin.publish(twin.result()))
@@ -117,7 +127,7 @@ def gas_of(count: int) -> dict[str, int]:
     row("`accuse`", twin.stranger, calls.Accuse(task, third, EVIDENCE), int(plan.bond))
     wrong = twin.result(result=digest(b"wrong"))
     row("`challengeResult`", twin.stranger, calls.ChallengeResult(task, wrong), int(plan.bond))
-    twin.wait(1)
+    twin.wait(2)
     for number, vote in ((1, True), (2, False)):
         row("`drawJury`", client, calls.DrawJury(twin.dispute(number)))
         for juror in twin.model.court.disputes[twin.dispute(number)].ballots:
@@ -132,7 +142,7 @@ def gas_of(count: int) -> dict[str, int]:
     twin.wait(31 * 24 * 3600)
     row("`expire`", client, calls.Expire(task))
 
-    twin = Twin(replace(plan, auditors=7, bond=Tinybar(7 * plan.audit_price)), validators=9)
+    twin = Twin(replace(PLAN, auditors=7, bond=Tinybar(7 * plan.audit_price)), validators=9)
     twin.crowd(count)
     twin.running()
     task = twin.task
@@ -149,6 +159,7 @@ def gas_of(count: int) -> dict[str, int]:
         row("`judge`, of seven", juror, calls.Judge(twin.dispute(1), True))
     row("`resolve`, of seven", client, calls.Resolve(twin.dispute(1)))
 
+    plan = replace(PLAN, seats=3, audits=4)
     twin = Twin(plan)
     twin.crowd(count)
     twin.running()
@@ -177,4 +188,7 @@ def test_fees_are_computed_from_the_gas_that_was_measured() -> None:
     ):
         dearest[name] = max(dearest.get(name, 0), int(gas.replace(",", "")))
     assert dict(fees.GAS) == dearest, "put these into `fees.GAS`"
+    for name, gas in dearest.items():
+        limit = _LARGE_GAS if name[0].upper() + name[1:] in _LARGE else _CALL_GAS
+        assert name == "deploy" or 2 * gas <= limit, f"{name}: a call's limit is not twice what it takes"
     assert Fraction(fees.GAS_TINYCENTS, fees.TINYCENTS_PER_USD) == USD_PER_GAS

@@ -110,7 +110,7 @@ def test_standbys_take_vacant_seats_by_rank() -> None:
     scene.accept(3)
     assert (scene.get("accepted"), scene.get("primariesAccepted")) == (3, 1)
     seat = scene.market.view("getSeat", scene.task, scene.trainers[4])
-    assert seat == dict.fromkeys(("ready", "closed", "accused", "slashed"), False) | {
+    assert seat == dict.fromkeys(("ready", "closed", "slashed"), False) | {
         "accepted": True,
         "units": UNITS_EACH,
         "rank": 2,
@@ -170,7 +170,7 @@ def test_expires_with_compensation_when_the_client_does_not_start() -> None:
 def test_ends_on_confirmed_progress_when_the_quorum_is_lost() -> None:
     scene = Scene().running()
     for trainer in scene.trainers[:3]:
-        scene.market(trainer, "confirmCheckpoint", *scene.checkpoint_args(2))
+        scene.market(trainer, "confirmCheckpoint", *scene.checkpoint_args(3))
     scene.at(scene.plan.end_by + 1)
     receipt = scene.expire()
     event = receipt.only("Expired")
@@ -243,7 +243,7 @@ def test_a_task_without_stake_price_or_compensation_still_ends() -> None:
 
 
 @pytest.mark.parametrize(("trainers", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4)], ids=lambda n: str(n))
-def test_quorum_is_more_than_half_of_the_accepted(trainers: int, quorum: int) -> None:
+def test_quorum_is_more_than_half_of_the_ready(trainers: int, quorum: int) -> None:
     plan = Plan(seats=trainers, min_trainers=min(2, trainers))
     scene = Scene(plan, trainers=trainers).running()
     assert scene.quorum == quorum

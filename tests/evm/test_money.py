@@ -202,7 +202,7 @@ class Lives(RuleBasedStateMachine):
     def move(self, who: str, function: str) -> None:
         self.attempt(self.person(who), function, self.scene.task)
 
-    @rule(who=people, round=st.integers(1, 2), units=st.sampled_from([0, 20, 24, 25]))
+    @rule(who=people, round=st.integers(1, 3), units=st.sampled_from([0, 20, 24, 25]))
     def checkpoint(self, who: str, round: int, units: int) -> None:
         args = self.scene.checkpoint_args(round, units=units, aggregates=round)
         self.attempt(self.person(who), "confirmCheckpoint", *args)

@@ -17,9 +17,12 @@ from shoal.core.task import Mark
 from shoal.core.verify_money import Books
 from shoal.testing import Market as Model
 from shoal.testing import Reverted
+from shoal.testing.court import DRAW_BLOCKS
+from shoal.testing.market_books import Account
 from shoal.testing.standing import standing
 
-from .harness import FUNDS, START_S, UNBONDING_S, VALIDATOR_STAKE, Chain, Market
+from . import views
+from .harness import FUNDS, MIN_DISPUTE_S, START_S, UNBONDING_S, VALIDATOR_STAKE, Chain, Market
 
 ABI = MarketAbi()
 KEY = digest(b"key")
@@ -47,8 +50,8 @@ PLAN = calls.Plan(
     audit_price=Tinybar(901),
     audits=4,
     bond=Tinybar(3_001),
-    slash=Tinybar(7_001),
-    finder_share=3_333,
+    slash=Tinybar(9_001),
+    finder_share=3_339,
     dispute_time=50,
 )
 
@@ -59,7 +62,7 @@ class Twin:
     def __init__(self, plan: calls.Plan = PLAN, *, trainers: int = 4, validators: int = 4) -> None:
         self.chain = Chain()
         self.market = Market(self.chain)
-        self.model = Model(unbonding=UNBONDING_S, validator_stake=VALIDATOR_STAKE)
+        self.model = Model(unbonding=UNBONDING_S, validator_stake=VALIDATOR_STAKE, min_dispute_s=MIN_DISPUTE_S)
         self.plan = plan
         self.client, self.stranger = self._person("client"), self._person("stranger")
         self.trainers = [self._person(f"trainer {i}") for i in range(trainers)]
@@ -110,10 +113,12 @@ class Twin:
     def try_call(self, sender: Address, call: calls.Call, value: int = 0) -> list[Event] | str:
         """The events, or the name of the error; both sides have to give the same, and the same books."""
         theirs = self._on_chain(sender, call, value)
+        before = self._state() if self.checks and isinstance(theirs, str) else b""
         try:
             ours: list[Event] | str = self.model.call(sender, call, value, now_s=self.chain.now_s)
         except Reverted as error:
             ours = error.reason
+            assert not before or self._state() == before, f"{call}: refused with {ours}, and yet something has changed"
         assert theirs == ours, f"{call}: the contract says {theirs}, the model {ours}"
         self.happened += [] if isinstance(ours, str) else ours
         return ours
@@ -143,8 +148,16 @@ class Twin:
             found.append(event)
         return found
 
+    def _state(self) -> bytes:
+        """All that the model keeps, but for empty books of accounts that were looked at."""
+        model, court = self.model, self.model.court
+        accounts = {who: books for who, books in model.accounts.items() if books != Account()}
+        whole = (accounts, model.tasks, model.received, model.withdrawn, court.pool, court.validators, court.disputes)
+        return repr(whole).encode()
+
     def check(self) -> None:
-        """Both have the same books, the contract holds what it owes, and a verifier finds its events in order."""
+        """Both have the same books, tasks, seats, votes, disputes and pool, the contract holds what it owes, and a
+        verifier finds its events in order."""
         self.model.check()
         if self.task in self.model.tasks:
             books = self.books(self.happened)
@@ -153,6 +166,12 @@ class Twin:
             seats = [(who, self._view("getSeat", self.task, address_text(who))) for who in self.trainers]
             closed = frozenset(who for who, seat in seats if ABI.is_closed(seat))
             assert replace(ABI.task(self._view("getTask", self.task)), closed=closed) == told
+        for task in self.model.tasks:
+            views.same_task(self.market, self.model, task)
+        for dispute in self.model.court.disputes:
+            views.same_dispute(self.market, self.model, dispute)
+        for who in self.validators:
+            views.same_validator(self.market, self.model, who)
         for who in self.everyone:
             ours = self.model.account(who)
             theirs = ABI.account_state(self._view("getAccount", address_text(who)))
@@ -236,7 +255,8 @@ class Twin:
             self(who, calls.JoinValidators())
         return self
 
-    def running(self, accepting: Sequence[int] = (0, 1, 2)) -> Twin:
+    def running(self, accepting: Sequence[int] = (0, 1, 2), *, ready: int | None = None) -> Twin:
+        """Started by the first `ready` of those that accept; all of them, if not told."""
         self.registered()
         self(self.client, self.create(), self.plan.escrow())
         self.at(self.plan.bid_until + 1)
@@ -244,6 +264,7 @@ class Twin:
         self(self.client, calls.Award(self.task, root_, price, self.plan.seats))
         for i in accepting:
             self(self.trainers[i], self.accept(i))
+        for i in accepting[:ready]:
             self(self.trainers[i], calls.Ready(self.task))
         self(self.client, calls.Start(self.task))
         return self
@@ -263,7 +284,7 @@ class Twin:
         return self.dispute()
 
     def jury(self, dispute: bytes) -> list[Address]:
-        self.wait(1)
+        self.wait(2)
         (drawn,) = self(self.stranger, calls.DrawJury(dispute))
         return [member.validator for member in drawn.jury]  # type: ignore[union-attr]
 
@@ -277,6 +298,10 @@ class Twin:
 
     def leave_no_money(self) -> None:
         """Everybody takes out what is theirs; nothing of it may stay behind."""
+        for who in self.everyone:
+            if who in self.model.court.pool:
+                self(who, calls.LeaveValidators())
+        self.wait(DRAW_BLOCKS + 1)
         for who in self.everyone:
             if self.model.court.validator(who).stake:
                 self(who, calls.LeaveValidators())

@@ -89,7 +89,7 @@ abstract contract Disputes is Voting {
         (Dispute memory dispute,) = market.getDispute(id);
         if (dispute.state != DisputeState.Open) return;
         if (dispute.decideBy == 0) {
-            _until(dispute.openedAt + 1);
+            _until(dispute.openedAt + 2);
             _drawJury(id, stranger);
             (dispute,) = market.getDispute(id);
         }
@@ -107,8 +107,9 @@ abstract contract Disputes is Voting {
         vm.recordLogs();
         if (!_act(caller, abi.encodeCall(Market.draw, (chosen.id)))) return;
         Vm.Log[] memory logs = vm.getRecordedLogs();
+        if (logs[logs.length - 1].topics[0] == DrawRequested.selector) return; // asked for anew
         (,, Member[] memory committee) = abi.decode(logs[logs.length - 1].data, (uint32, bytes32, Member[]));
-        vm.assertLe(committee.length, market.getTask(chosen.id).plan.auditors, "a committee is too large");
+        vm.assertEq(committee.length, market.getTask(chosen.id).plan.auditors, "a committee is not complete");
         for (uint256 i = 0; i < committee.length; ++i) {
             _checkDrawn(chosen, committee[i].validator, address(0));
             drawn[chosen.id][committee[i].validator] = true;
@@ -116,7 +117,7 @@ abstract contract Disputes is Voting {
     }
 
     function _checkDrawn(Job storage chosen, address who, address challenger) private view {
-        vm.assertTrue(_validator(who).place != 0, "somebody was drawn who is no validator");
+        vm.assertTrue(_validator(who).stake != 0, "somebody was drawn whose stake is gone");
         bool part = who == chosen.client || who == challenger || _isSeated(chosen, who);
         vm.assertTrue(!part, "somebody was drawn who has a part in it");
     }
@@ -142,13 +143,9 @@ abstract contract Disputes is Voting {
     }
 
     function _drawJury(bytes32 id, address caller) internal {
-        (Dispute memory before,) = market.getDispute(id);
         if (!_act(caller, abi.encodeCall(Market.drawJury, (id)))) return;
         (Dispute memory dispute,) = market.getDispute(id);
-        if (dispute.state == DisputeState.Void) {
-            _gain(before.challenger, before.bond);
-            return;
-        }
+        if (dispute.decideBy == 0) return; // asked for anew
         Job storage chosen = jobs[jobOfCase[id]];
         vm.assertEq(dispute.jury.length, market.getTask(chosen.id).plan.auditors, "a jury is not complete");
         for (uint256 i = 0; i < dispute.jury.length; ++i) {
@@ -175,6 +172,9 @@ abstract contract Disputes is Voting {
         (Dispute memory dispute, Ballot[] memory ballots_) = market.getDispute(id);
         Task memory task = market.getTask(dispute.taskId);
         bytes32 standing = _standing(dispute.taskId, task);
+        bool settled = dispute.kind == DisputeKind.Fraud
+            ? _seat(dispute.taskId, dispute.accused).slashed
+            : task.rightProposal != 0;
         uint256[] memory stakes = new uint256[](ballots_.length);
         for (uint256 i = 0; i < stakes.length; ++i) stakes[i] = _validator(dispute.jury[i]).stake;
         ok = _act(caller, abi.encodeCall(Market.resolve, (id)));
@@ -184,6 +184,7 @@ abstract contract Disputes is Voting {
         bool all = dispute.decideBy != 0 && dispute.upheld + dispute.rejected == ballots_.length;
         vm.assertTrue(all || _now() > deadline, "a dispute ended before its jury had its time");
         DisputeState outcome = _verdict(ballots_);
+        if (outcome == DisputeState.Upheld && settled) outcome = DisputeState.Void;
         (Dispute memory closed,) = market.getDispute(id);
         vm.assertTrue(closed.state == outcome, "a dispute ended otherwise than its jury voted");
         _payJury(dispute, task, ballots_, stakes, outcome);
@@ -196,6 +197,7 @@ abstract contract Disputes is Voting {
             return ok;
         }
         if (dispute.kind == DisputeKind.Result) wrongOf[dispute.taskId] = standing;
+        else if (dispute.replacement.units < task.progress.units) wrongOf[dispute.taskId] = _progressOf(dispute.taskId, task);
         upheld[dispute.taskId] = dispute.subject;
         finderOf[dispute.taskId] = dispute.challenger;
     }
@@ -211,6 +213,12 @@ abstract contract Disputes is Voting {
         return against * 2 > ballots_.length ? DisputeState.Rejected : DisputeState.Void;
     }
 
+    function _progressOf(bytes32 id, Task memory task) private pure returns (bytes32) {
+        Progress memory p = task.progress;
+        return _checkpointProposal(Offer(id, p.round, p.checkpoint, 0, p.units, p.aggregates, p.audits, p.creditsRoot));
+    }
+
+    /// @dev Nobody but jurors gains by it here: not by a bond, and not by what another juror loses.
     function _payJury(
         Dispute memory dispute,
         Task memory task,
@@ -218,23 +226,27 @@ abstract contract Disputes is Voting {
         uint256[] memory stakes,
         DisputeState outcome
     ) private {
-        address winner = task.client;
-        if (outcome == DisputeState.Upheld) winner = dispute.challenger;
-        else if (outcome == DisputeState.Rejected && dispute.accused != address(0)) winner = dispute.accused;
-        Ballot right = outcome == DisputeState.Upheld ? Ballot.Uphold : Ballot.Reject;
-        uint256 price = task.plan.auditPrice;
-        uint256 rest = dispute.bond;
+        uint256 right;
+        uint256 pot = outcome == DisputeState.Void ? 0 : dispute.bond;
+        for (uint256 i = 0; i < ballots_.length; ++i) if (_wins(ballots_[i], outcome)) ++right;
         for (uint256 i = 0; i < ballots_.length; ++i) {
-            if (outcome != DisputeState.Void && ballots_[i] == right) {
-                _gain(dispute.jury[i], price);
-                rest -= price;
-            } else if (outcome != DisputeState.Void || ballots_[i] == Ballot.Due) {
-                uint256 fine = price < stakes[i] ? price : stakes[i];
-                _lose(dispute.jury[i], fine);
-                _gain(winner, fine);
-            }
+            if (right == 0 || _wins(ballots_[i], outcome)) continue;
+            uint256 fine = task.plan.auditPrice < stakes[i] ? task.plan.auditPrice : stakes[i];
+            _lose(dispute.jury[i], fine);
+            pot += fine;
         }
-        _gain(outcome == DisputeState.Void ? dispute.challenger : winner, rest);
+        uint256 first = right == 0 ? 0 : pot % right;
+        for (uint256 i = 0; i < ballots_.length; ++i) {
+            if (!_wins(ballots_[i], outcome)) continue;
+            _gain(dispute.jury[i], pot / right + first);
+            first = 0;
+        }
+        if (outcome == DisputeState.Void) _gain(dispute.challenger, dispute.bond);
+    }
+
+    function _wins(Ballot ballot, DisputeState outcome) private pure returns (bool) {
+        if (outcome == DisputeState.Void) return ballot == Ballot.Uphold || ballot == Ballot.Reject;
+        return ballot == (outcome == DisputeState.Upheld ? Ballot.Uphold : Ballot.Reject);
     }
 
     function _openCases(bytes32 task) internal view returns (uint256 open) {

@@ -43,7 +43,7 @@ abstract contract Ending is Disputes {
         if (!ok) return ok;
         vm.assertTrue(_now() >= task.settleAfter, "settled before the window closed");
         vm.assertEq(_openCases(chosen.id), 0, "settled with a dispute open");
-        _gain(chosen.client, chosen.escrow - _earned(chosen, task));
+        _gain(chosen.client, chosen.escrow - _earned(chosen, task) - _leftOut(chosen) * task.plan.compensation);
     }
 
     /// @dev What the client gets back depends on how far the task came; see the table of exits.
@@ -58,7 +58,7 @@ abstract contract Ending is Disputes {
             refund -= chosen.seated.length * task.plan.compensation;
         } else if (task.phase == Phase.Running) {
             after_ = task.plan.endBy + task.plan.disputeTime;
-            refund -= _earned(chosen, task);
+            refund -= _earned(chosen, task) + _leftOut(chosen) * task.plan.compensation;
         } else if (task.phase == Phase.Settled) {
             after_ = task.claimUntil;
             refund = _unclaimed(chosen, task);
@@ -75,7 +75,7 @@ abstract contract Ending is Disputes {
         bytes32 root = _outcome(task).creditsRoot;
         Credit memory credit = credits[root][leaf];
         Seat memory seat = _seat(chosen.id, credit.trainer);
-        bool open = task.phase == Phase.Settled && !seat.closed;
+        bool open = task.phase == Phase.Settled && !seat.closed && seat.ready;
         ok = _act(caller, _claimCall(chosen.id, credit, _proof(chosen.id, root, leaf)));
         if (_sound(task)) vm.assertTrue(ok == open, "what an honest root promises is paid, once");
         if (!ok) return ok;
@@ -112,7 +112,7 @@ abstract contract Ending is Disputes {
     {
         bytes32 wrong = wrongOf[id];
         if (wrong != 0 && voted[wrong][credit.trainer]) lost = plan.slash;
-        else if (upheld[id] != 0 && wrong == 0 && !voted[upheld[id]][credit.trainer]) lost = plan.noShowPenalty;
+        else if (market.getTask(id).appealed && !voted[upheld[id]][credit.trainer]) lost = plan.noShowPenalty;
         else return (credit.noShow ? plan.noShowPenalty : 0, 0);
         toFinder = _toFinder(plan, lost);
     }
@@ -138,10 +138,11 @@ abstract contract Ending is Disputes {
     function _release(Job storage chosen, address caller, address trainer) internal returns (bool ok) {
         Task memory task = market.getTask(chosen.id);
         bool open = _isSeated(chosen, trainer) && !_seat(chosen.id, trainer).closed;
-        bool ended = task.phase == Phase.Cancelled || task.phase == Phase.Expired || task.phase == Phase.Lapsed;
+        bool idle = task.quorum != 0 && !_seat(chosen.id, trainer).ready;
+        bool ended = task.phase == Phase.Cancelled || task.phase == Phase.Expired || task.phase == Phase.Lapsed || idle;
         ok = _act(caller, abi.encodeCall(Market.release, (chosen.id, trainer)));
         vm.assertTrue(ok == (open && ended), "each seat is released once, after the end");
-        if (ok) _gain(trainer, _compensation(chosen, task));
+        if (ok) _gain(trainer, idle ? task.plan.compensation : _compensation(chosen, task));
     }
 
     // ------------------------------------------------------------------ prices
@@ -182,9 +183,17 @@ abstract contract Ending is Disputes {
         left = _earned(chosen, task) - auditsPaidInAll[chosen.id] * task.plan.auditPrice;
         Credit[] storage list = credits[_outcome(task).creditsRoot];
         for (uint256 i = 0; i < list.length; ++i) {
-            if (_seat(chosen.id, list[i].trainer).closed) {
+            Seat memory seat = _seat(chosen.id, list[i].trainer);
+            if (seat.closed && seat.ready) {
                 left -= _priceOf(chosen, task, list[i].units, list[i].aggregates, 0);
             }
+        }
+    }
+
+    /// @dev How many were not ready at the start.
+    function _leftOut(Job storage chosen) internal view returns (uint256 count) {
+        for (uint256 i = 0; i < chosen.seated.length; ++i) {
+            if (!_seat(chosen.id, chosen.seated[i]).ready) ++count;
         }
     }
 

@@ -139,6 +139,10 @@ contract Handler is Ending {
         guest.setRefuses(false);
         for (uint256 i = 0; i < cases.length; ++i) _endCase(cases[i]);
         for (uint256 i = 0; i < jobs.length; ++i) _finish(jobs[i]);
+        for (uint256 i = 0; i < people.length; ++i) {
+            if (_validator(people[i]).place != 0) _do(people[i], _leaveCall());
+        }
+        _until(block.timestamp + DRAW_BLOCKS + 1);
         for (uint256 i = 0; i < people.length; ++i) _takeStakeBack(people[i]);
         _until(block.timestamp + UNBONDING);
         for (uint256 i = 0; i < people.length; ++i) _leave(people[i]);
@@ -175,7 +179,7 @@ contract Handler is Ending {
 
     function _takeStakeBack(address who) private {
         Validator memory validator = _validator(who);
-        if (validator.place != 0 || validator.stake != 0) _do(who, _leaveCall());
+        if (validator.stake != 0) _do(who, _leaveCall());
         Account memory account = _account(who);
         vm.assertEq(account.locked, 0, "stake stays locked after every task has ended");
         if (account.stake > 0) _do(who, abi.encodeCall(Market.requestUnstake, (account.stake)));

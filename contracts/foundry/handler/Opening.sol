@@ -115,17 +115,23 @@ abstract contract Opening is Cast {
         plan.standbyUntil = plan.acceptUntil + uint64(_within(_more(shape, 12), 1, 60));
         plan.startUntil = plan.standbyUntil + uint64(_within(_more(shape, 13), 1, 60));
         plan.endBy = plan.startUntil + uint64(_within(_more(shape, 14), 1, 600));
-        plan.window = uint32(_within(_more(shape, 15), 0, 60));
+        plan.window = uint32(_within(_more(shape, 15), plan.auditors == 0 ? 0 : MIN_DISPUTE_TIME, 60));
     }
 
     function _planDisputes(Plan memory plan, uint256 shape) private pure {
-        plan.auditors = uint8(1 + 2 * _within(_more(shape, 16), 0, 2));
-        plan.auditPrice = uint64(_within(_more(shape, 17), 1, VALIDATOR_STAKE / 16));
-        plan.audits = uint32(_within(_more(shape, 18), 0, 6));
-        plan.bond = plan.auditors * plan.auditPrice + uint64(_within(_more(shape, 19), 0, 200));
+        uint8 auditors = uint8(1 + 2 * _within(_more(shape, 16), 0, 2));
         plan.slash = uint64(_within(_more(shape, 20), 1, plan.stakePerSeat));
-        plan.finderShare = uint16(_within(_more(shape, 21), 0, 10_000));
-        plan.disputeTime = uint32(_within(_more(shape, 22), 1, 60));
+        plan.finderShare = uint16(_within(_more(shape, 21), 5_000, 10_000));
+        uint256 most = _toFinder(plan, plan.slash) / auditors;
+        if (most == 0) {
+            plan.slash = plan.finderShare = 0;
+            return;
+        }
+        plan.auditors = auditors;
+        plan.auditPrice = uint64(_within(_more(shape, 17), 1, most < VALIDATOR_STAKE / 16 ? most : VALIDATOR_STAKE / 16));
+        plan.audits = uint32(_within(_more(shape, 18), 0, 6));
+        plan.bond = uint64(_within(_more(shape, 19), plan.auditors * plan.auditPrice, _toFinder(plan, plan.slash)));
+        plan.disputeTime = uint32(_within(_more(shape, 22), MIN_DISPUTE_TIME, 400));
     }
 
     function _create(address client, Plan memory plan) internal {

@@ -81,7 +81,8 @@ abstract contract Voting is Opening {
 
     function _mayVote(Job storage chosen, Task memory task, address voter) internal view returns (bool) {
         if (voter == chosen.client) return task.plan.seats > 1;
-        return _isSeated(chosen, voter) && !_seat(chosen.id, voter).slashed;
+        Seat memory seat = _seat(chosen.id, voter);
+        return _isSeated(chosen, voter) && seat.ready && !seat.slashed;
     }
 
     function _isSeated(Job storage chosen, address who) internal view returns (bool) {

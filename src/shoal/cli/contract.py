@@ -9,6 +9,7 @@ from shoal.cli import output
 from shoal.cli.confirm import confirm
 from shoal.core.codec import decode, encode
 from shoal.core.money import format_hbar
+from shoal.core.quote import LOCAL_TIMING, Timing
 from shoal.errors import MarketError
 from shoal.node import Wallet, open_reader, open_wallet
 from shoal.ports import Store
@@ -53,7 +54,8 @@ async def run_deploy(settings: Settings, *, again: bool, yes: bool, as_json: boo
         if not known:
             await _ask(wallet, yes=yes)
             request.save(wallet.store, name)
-        made = await ledger.deploy(f"{ledger.code_sha256}/{request.number}")
+        timing = LOCAL_TIMING if settings.network == "devnet" else Timing()
+        made = await ledger.deploy(f"{ledger.code_sha256}/{request.number}", min_dispute_s=timing.challenge_s)
         _Request(request.number, made.contract_id).save(wallet.store, name)
     record = {
         "contract_id": made.contract_id,

@@ -15,6 +15,8 @@ from shoal.core.codec import digest, encode
 from shoal.core.ids import ZERO_DIGEST, Address, Digest, TaskId
 from shoal.core.money import Tinybar
 
+SEED_S = 5
+"""From the request of a draw until it can be made: the block after it has to be over, and blocks take two seconds."""
 _EVIDENCE = "shoal/evidence/1"
 
 
@@ -90,6 +92,8 @@ class Dispute:
     opened_ns: int
     unit: Unit | None
     """None where the evidence names none of the accused's."""
+    asked_ns: int = 0
+    """When its jury was asked for last."""
     jury: tuple[Address, ...] = ()
     drawn_ns: int = 0
     decide_by: int = 0

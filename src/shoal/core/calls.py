@@ -45,9 +45,11 @@ class Plan:
     """Seconds until a jury must be drawn, and then until it must have decided."""
 
     def escrow(self) -> Tinybar:
-        """The worst case, locked at creation: every unit at the ceiling, every aggregate and every audit."""
+        """The worst case, locked at creation: every unit at the ceiling, every aggregate and every audit, and the
+        compensation of every seat that may be left out at the start."""
         units = self.chunks * self.rounds * self.max_unit_price
-        return Tinybar(units + self.rounds * self.aggregate_price + self.audits * self.audit_price)
+        left_out = (self.seats - self.min_trainers) * self.compensation
+        return Tinybar(units + self.rounds * self.aggregate_price + self.audits * self.audit_price + left_out)
 
 
 @dataclass(frozen=True, slots=True)

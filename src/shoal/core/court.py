@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from shoal.core import calls
-from shoal.core.audits import Audit, Dispute, Finding, Kind, Ruling, Unit, evidence_of
+from shoal.core.audits import SEED_S, Audit, Dispute, Finding, Kind, Ruling, Unit, evidence_of
 from shoal.core.fold_audits import count_due, pending, rules_of
 from shoal.core.ids import Address, Digest
 from shoal.core.money import Tinybar
@@ -116,9 +116,10 @@ def accusations(log: State, me: Address) -> list[calls.Accuse]:
         seat = log.seat_of(audit.unit.trainer)
         if audit.finding is not Finding.WRONG or audit.validator != me or seat is None or seat.slashed:
             continue
-        accused = [each for each in log.disputes.values() if each.accused == seat.trainer]
-        again = any(each.challenger == me and each.unit == audit.unit for each in accused)
-        if again or any(each.ruling is Ruling.OPEN for each in accused) or not _can_accuse(log):
+        # About another unit of it there may be any number: none keeps out this one.
+        same = [each for each in log.disputes.values() if each.unit == audit.unit]
+        again = any(each.challenger == me or each.ruling is Ruling.OPEN for each in same)
+        if again or not seat.ready or not _can_accuse(log):
             continue
         due.append(calls.Accuse(log.place.task, seat.trainer, evidence(log, audit.unit)))
     return due[:1]
@@ -183,14 +184,14 @@ def court_calls(log: State, me: Address) -> list[calls.Call]:
     if _draw_is_wanted(log) and _my_turn(log, me, log.progress_ns, voters_only=True):
         due.append(calls.RequestDraw(log.place.task))
     asked_ns = log.draw_requested_ns
-    if asked_ns and log.phase in (Phase.RUNNING, Phase.FINISHED) and _my_turn(log, me, asked_ns + SECOND_NS):
+    if asked_ns and log.phase in (Phase.RUNNING, Phase.FINISHED) and _my_turn(log, me, asked_ns + SEED_S * SECOND_NS):
         due.append(calls.Draw(log.place.task))
     for dispute_id, dispute in log.disputes.items():
         if dispute.ruling is not Ruling.OPEN:
             continue
         late_ns = dispute.opened_ns + log.plan.dispute_time * SECOND_NS
         if not dispute.jury and log.now_ns < late_ns:
-            if _my_turn(log, me, dispute.opened_ns + SECOND_NS, first=dispute.challenger):
+            if _my_turn(log, me, dispute.asked_ns + SEED_S * SECOND_NS, first=dispute.challenger):
                 due.append(calls.DrawJury(dispute_id))
         elif _my_turn(log, me, _resolvable_ns(log, dispute, late_ns), first=dispute.challenger):
             due.append(calls.Resolve(dispute_id))

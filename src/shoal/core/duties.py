@@ -111,6 +111,8 @@ def payments(log: State, me: Address) -> list[calls.Call]:
     """The calls that `me` should make now, by the log alone: draw, resolve, expire, settle, claim, release."""
     task, plan = log.place.task, log.plan
     due = court_calls(log, me)
+    if log.quorum and log.phase not in (Phase.EXPIRED, Phase.CANCELLED):
+        due += [calls.Release(task, trainer) for trainer in _left_out(log, me)]
     if log.open_disputes:
         return due  # nothing is settled before they have ended
     if log.phase is Phase.SETTLING and log.confirmed and _my_turn(log, me, log.confirmed.settle_after):
@@ -220,8 +222,19 @@ def _owed(log: State, me: Address) -> list[Address]:
     mine = [seat.trainer for seat in log.seats if seat.trainer == me]
     if me == log.client and settled_mark(log):
         late = log.now_ns > log.settled_ns + PATIENCE_S * SECOND_NS
-        mine += [seat.trainer for seat in log.seats if late or seat.lost or not seat.ready]
-    return [trainer for trainer in mine if trainer not in log.claims]
+        mine += [seat.trainer for seat in log.seats if late or seat.lost]
+    left_out = {seat.trainer for seat in log.seats if log.quorum and not seat.ready and log.phase is Phase.SETTLED}
+    return [trainer for trainer in mine if trainer not in log.claims and trainer not in left_out]
+
+
+def _left_out(log: State, me: Address) -> list[Address]:
+    """Seats that were not ready when the task was started: they get stake and compensation at once, by `release`.
+
+    The client makes the call for them once the task is settled, so that nothing of it is left open.
+    """
+    for_all = me == log.client and log.phase is Phase.SETTLED
+    out = [seat.trainer for seat in log.seats if not seat.ready and (for_all or seat.trainer == me)]
+    return [trainer for trainer in out if trainer not in log.claims]
 
 
 def _audits_owed(log: State, me: Address) -> list[Address]:

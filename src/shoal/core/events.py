@@ -217,6 +217,14 @@ class ReplacementProposed:
 
 
 @dataclass(frozen=True, slots=True)
+class JuryRequested:
+    """Anew: nobody drew the jury while the seed of its first request was known."""
+
+    task_id: TaskId
+    dispute_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class JuryDrawn:
     task_id: TaskId
     dispute_id: bytes
@@ -245,7 +253,6 @@ class JurorFined:
     task_id: TaskId
     dispute_id: bytes
     juror: Address
-    to: Address
     amount: Tinybar
 
 
@@ -337,6 +344,7 @@ TaskEvent = (
     | Drawn
     | DisputeOpened
     | ReplacementProposed
+    | JuryRequested
     | JuryDrawn
     | Judged
     | JurorPaid

@@ -9,7 +9,7 @@ from typing import Any
 
 from shoal.core import events as ev
 from shoal.core import limits
-from shoal.core.audits import Audit, Dispute, Finding, Kind, Ruling, Unit, draw, evidence_of
+from shoal.core.audits import SEED_S, Audit, Dispute, Finding, Kind, Ruling, Unit, draw, evidence_of
 from shoal.core.ids import Address, Digest
 from shoal.core.manifest import AuditRules
 from shoal.core.merkle import AuditLeaf
@@ -89,7 +89,7 @@ def _draw_due(state: State) -> int | None:
         return None
     if state.base.round <= state.drawn_round or not count_due(state, state.base.round):
         return None
-    return state.turn_ns + rules.open_s * SECOND_NS
+    return state.turn_ns + (rules.open_s + SEED_S) * SECOND_NS
 
 
 def _end(state: State, key: tuple[int, int], finding: Finding, **changes: Any) -> State:
@@ -192,8 +192,15 @@ def take_dispute(state: State, event: ev.DisputeOpened) -> State:
         ),
         None,
     )
-    dispute = Dispute(Kind(event.kind), event.challenger, event.accused, event.subject, event.bond, state.now_ns, unit)
+    dispute = Dispute(
+        Kind(event.kind), event.challenger, event.accused, event.subject, event.bond, state.now_ns, unit, state.now_ns
+    )
     return replace(state, disputes={**state.disputes, event.dispute_id: dispute})
+
+
+def take_jury_request(state: State, event: ev.JuryRequested) -> State:
+    known = event.dispute_id in state.disputes
+    return _with_dispute(state, event.dispute_id, asked_ns=state.now_ns) if known else state
 
 
 def take_jury(state: State, event: ev.JuryDrawn) -> State:

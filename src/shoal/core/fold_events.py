@@ -63,14 +63,14 @@ def _court(state: State, event: ev.Event) -> State:
             return fold_entries.close(fold_audits.take_drawn(state, event))
         case ev.DisputeOpened():
             return fold_audits.take_dispute(state, event)
+        case ev.JuryRequested():
+            return fold_audits.take_jury_request(state, event)
         case ev.JuryDrawn():
             return fold_audits.take_jury(state, event)
         case ev.Judged():
             return fold_audits.take_ballot(state, event)
         case ev.JurorPaid():
             return fold_audits.gained(state, event.juror, event.amount)
-        case ev.JurorFined():
-            return fold_audits.gained(state, event.to, event.amount)
         case ev.DisputeClosed():
             return fold_audits.take_ruling(state, event)
         case ev.AuditsClaimed():

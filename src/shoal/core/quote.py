@@ -24,10 +24,10 @@ MAX_AUDIT_PRICE = Tinybar(40_000_000)
 """An audit is the work of a unit, and is paid like one; more would need larger stakes than trainers have."""
 AUDITED_STAKE = Tinybar(200_000_000)
 SLASH_FEES = 4
-"""How many times the fees of a jury a slash is, at least: half goes to whoever found the fraud, which pays the jury."""
+"""How many times the fees of a jury a slash is, at least: half goes to whoever found the fraud, which pays the bond."""
 FINDER_SHARE = 5_000
 BOND_FEES = 2
-"""A bond is so many times what the jury costs: what a false accuser loses to the accused."""
+"""A bond is so many times what the jury costs by the plan: the jurors that decide share all of it."""
 
 
 class BudgetTooSmall(ValueError):
@@ -55,10 +55,12 @@ class Timing:
     window_s: int = 60
     dispute_s: int = 3600
     """For the draw of a jury, and again for its votes."""
+    challenge_s: int = 3600
+    """For challenges of a result, in a task with audits: its window is this at least."""
 
 
 LOCAL_TIMING = Timing(
-    bid_s=12, award_s=60, accept_s=30, standby_s=15, start_s=120, train_s=3600, window_s=4, dispute_s=180
+    bid_s=12, award_s=60, accept_s=30, standby_s=15, start_s=120, train_s=3600, window_s=4, dispute_s=180, challenge_s=4
 )
 """For a ledger on the same machine, where consensus takes milliseconds."""
 
@@ -107,11 +109,14 @@ def quote(
     if rounds * (held + 1) + trainers > limits.AUTHOR_ENTRIES or rounds * (2 * chunks + trainers) > limits.SLOTS:
         raise TooLarge(f"{chunks} chunks x {rounds} rounds are more than one task can hold")
     checked = _audits_of(auditors, audits, units, trainers)
+    fewest = min_trainers or (trainers // 2 + 1 if trainers > 1 else 1)
+    left_out = trainers - fewest
     if budget is None:
         unit_price = DEFAULT_UNIT_TINYBAR + FEE_ROOM * trainer_fees
         aggregate_price = unit_price // AGGREGATE_SHARE
     else:
-        unit_price = int(budget) * AGGREGATE_SHARE // ((units + checked) * AGGREGATE_SHARE + rounds)
+        budgeted = int(budget) - left_out * min(COMPENSATION, int(budget) // (4 * trainers))
+        unit_price = budgeted * AGGREGATE_SHARE // ((units + checked) * AGGREGATE_SHARE + rounds)
         aggregate_price = unit_price // AGGREGATE_SHARE
     if unit_price < 1:
         raise BudgetTooSmall(units + checked + rounds)
@@ -126,7 +131,7 @@ def quote(
         chunks=chunks,
         rounds=rounds,
         seats=trainers,
-        min_trainers=min_trainers or max(1, trainers // 2 + 1 if trainers > 1 else 1),
+        min_trainers=fewest,
         max_unit_price=Tinybar(unit_price),
         aggregate_price=Tinybar(aggregate_price),
         stake_per_seat=SEAT_STAKE,
@@ -173,6 +178,7 @@ def _with_audits(plan: Plan, auditors: int, audits: int, audit_price: Tinybar, t
         slash=Tinybar(stake),
         finder_share=FINDER_SHARE,
         dispute_time=timing.dispute_s,
+        window=max(timing.window_s, timing.challenge_s),
     )
 
 

@@ -14,6 +14,7 @@ import trio
 
 from shoal.client.books import balances
 from shoal.core.money import TINYBAR_PER_HBAR
+from shoal.core.quote import LOCAL_TIMING
 from shoal.errors import ProcessError
 from shoal.localnet.process import Child
 from shoal.node import open_ledger
@@ -234,7 +235,7 @@ async def _provision(
     accounts: dict[str, dict[str, str]] = kept["accounts"]
     async with open_ledger(stack.settings) as ledger:
         say(f"contract {contract} is taken up again" if contract else "the contract is being deployed")
-        contract = contract or (await ledger.deploy(CONTRACT)).contract_id
+        contract = contract or (await ledger.deploy(CONTRACT, min_dispute_s=LOCAL_TIMING.challenge_s)).contract_id
         for name, hbar in crew.accounts(stack):
             if name not in accounts:
                 key = ledger.new_key()

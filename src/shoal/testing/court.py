@@ -19,22 +19,29 @@ from shoal.testing.market_books import (
     MarketTask,
     Reverted,
     Validator,
+    checkpoint_proposal,
     finder_part,
     open_seat,
     require,
-    require_result,
+    require_bounds,
     result_proposal,
 )
 
 if TYPE_CHECKING:
     from shoal.testing.market import Market
 
-TRIES_PER_MEMBER = 16
+DRAW_BLOCKS = 257
+MAX_TRIES = 256
 
 
-def seed_at(now_s: int) -> bytes:
-    """What the random system contract gives here: the hash of the time, so that a run can be repeated."""
-    return keccak256(word(now_s))
+def block_at(now_s: int) -> int:
+    """A block is a second here."""
+    return now_s
+
+
+def hash_of(block: int) -> bytes:
+    """What `blockhash` gives here: the hash of the number, so that a run can be repeated."""
+    return keccak256(word(block))
 
 
 class Court:
@@ -43,6 +50,9 @@ class Court:
     def __init__(self, market: Market) -> None:
         self._market = market
         self.pool: list[Address] = []
+        """The validators by their places, from 1."""
+        self._past: list[tuple[int, list[Address]]] = [(0, [])]
+        """What the pool was after each block that changed it."""
         self.validators: dict[Address, Validator] = {}
         self.disputes: dict[bytes, Dispute] = {}
         self.rules: dict[type[Any], Callable[[Address, Any, int, int], list[Event]]] = {
@@ -74,61 +84,75 @@ class Court:
         missing = self._market.validator_stake - self.validator(sender).stake
         require(account.free >= missing, "InsufficientStake")
         account.locked += missing
-        self.validators.setdefault(sender, Validator()).stake = self._market.validator_stake
         self.pool.append(sender)
+        validator = self.validators.setdefault(sender, Validator())
+        validator.stake, validator.place = self._market.validator_stake, len(self.pool)
+        self._remember(now_s)
         return [ev.ValidatorJoined(sender, Tinybar(missing))]
 
     def _leave(self, sender: Address, call: calls.LeaveValidators, value: int, now_s: int) -> list[Event]:
-        validator, in_pool = self.validator(sender), sender in self.pool
-        require(in_pool or validator.stake != 0, "NotAValidator")
-        events = self._leave_pool(sender) if in_pool else []
-        if validator.duties == 0:
-            stake, validator.stake = validator.stake, 0
-            self._market.books(sender).locked -= stake
-            events.append(self._market.unbond(sender, stake, now_s))
-        else:
-            require(in_pool, "OnDuty")
-        return events
+        validator = self.validator(sender)
+        if sender in self.pool:
+            return self._leave_pool(sender, now_s)
+        require(validator.stake != 0, "NotAValidator")
+        require(validator.duties == 0, "OnDuty")
+        require(block_at(now_s) > validator.left_block + DRAW_BLOCKS, "StillDrawable")
+        stake, validator.stake = validator.stake, 0
+        self._market.books(sender).locked -= stake
+        return [self._market.unbond(sender, stake, now_s)]
 
-    def _leave_pool(self, who: Address) -> list[Event]:
+    def _leave_pool(self, who: Address, now_s: int) -> list[Event]:
         """The last of the pool takes the place that becomes free."""
-        place, last = self.pool.index(who), self.pool.pop()
+        validator, last = self.validators[who], self.pool.pop()
         if last != who:
-            self.pool[place] = last
+            self.pool[validator.place - 1] = last
+            self.validators[last].place = validator.place
+        validator.place, validator.left_block = 0, block_at(now_s)
+        self._remember(now_s)
         return [ev.ValidatorLeft(who)]
+
+    def _remember(self, now_s: int) -> None:
+        self._past.append((block_at(now_s), list(self.pool)))
+
+    def _pool_before(self, block: int) -> list[Address]:
+        return next(pool for since, pool in reversed(self._past) if since < block)
 
     # ------------------------------------------------------------ draws
 
     def _request_draw(self, sender: Address, call: calls.RequestDraw, value: int, now_s: int) -> list[Event]:
         task = self._market.task(call.task_id)
-        require(task.draw_requested_s == 0, "AlreadyRequested")
+        require(task.draw_block == 0, "AlreadyRequested")
         require(task.plan.auditors != 0, "NoDisputes")
-        require(sender == task.client or sender in task.seats, "NotAVoter")
+        require(task.may_vote(sender), "NotAVoter")
         reached = _reached(task)
         require(reached > task.drawn_round, "NothingToDraw")
-        task.draw_requested_s = now_s
+        task.draw_block = block_at(now_s)
         return [ev.DrawRequested(call.task_id, reached)]
 
     def _draw(self, sender: Address, call: calls.Draw, value: int, now_s: int) -> list[Event]:
         task = self._market.task(call.task_id)
-        require(task.draw_requested_s != 0, "NothingToDraw")
-        require(now_s > task.draw_requested_s, "TooEarly")
+        require(task.draw_block != 0, "NothingToDraw")
         reached = _reached(task)
-        seed = _mixed(now_s, keccak256(word(call.task_id) + word(reached)))
-        committee = self._pick(task, seed, NOBODY)
+        if _is_late(task.draw_block, now_s):
+            task.draw_block = block_at(now_s)
+            return [ev.DrawRequested(call.task_id, reached)]
+        seed = _seed(task.draw_block, call.task_id, now_s)
+        committee = self._pick(task, seed, task.draw_block, NOBODY)
         task.auditors |= set(committee)
-        task.drawn_round, task.draw_requested_s = reached, 0
+        task.drawn_round, task.draw_block = reached, 0
         return [ev.Drawn(call.task_id, reached, seed, self._members(committee))]
 
-    def _pick(self, task: MarketTask, seed: bytes, challenger: Address) -> list[Address]:
-        picked: list[Address] = []
-        for attempt in range(task.plan.auditors * TRIES_PER_MEMBER if self.pool else 0):
+    def _pick(self, task: MarketTask, seed: bytes, request_block: int, challenger: Address) -> list[Address]:
+        """The first of a shuffled pool that have no part in the task."""
+        pool, picked = list(self._pool_before(request_block)), list[Address]()
+        for i in range(min(len(pool), MAX_TRIES)):
             if len(picked) == task.plan.auditors:
                 break
-            number = int.from_bytes(keccak256(seed + word(attempt)), "big")
-            one = self.pool[number % len(self.pool)]
-            if one not in (task.client, challenger, *task.seats, *picked):
-                picked.append(one)
+            at = i + int.from_bytes(keccak256(seed + word(i)), "big") % (len(pool) - i)
+            pool[i], pool[at] = pool[at], pool[i]
+            if pool[i] not in (task.client, challenger, *task.seats):
+                picked.append(pool[i])
+        require(len(picked) == task.plan.auditors, "TooFewValidators")
         return picked
 
     def _members(self, who: list[Address]) -> tuple[ev.Member, ...]:
@@ -140,7 +164,7 @@ class Court:
     def _accuse(self, sender: Address, call: calls.Accuse, value: int, now_s: int) -> list[Event]:
         task = self._disputable(sender, call.task_id)
         seat = open_seat(task, call.trainer)
-        require(not seat.accused, "AlreadyDisputed")
+        require(seat.ready, "NotReady")
         require(not seat.slashed, "AlreadySlashed")
         if task.phase is MarketPhase.RUNNING:
             require(now_s <= task.plan.end_by, "TooLate")
@@ -149,18 +173,16 @@ class Court:
         require(sender != call.trainer, "OwnWork")
         require(call.evidence != ZERO_DIGEST, "ZeroValue")
         _, event = self._open(call.task_id, DisputeKind.FRAUD, sender, call.trainer, call.evidence, value, now_s)
-        seat.accused = True
         return [event]
 
     def _challenge(self, sender: Address, call: calls.ChallengeResult, value: int, now_s: int) -> list[Event]:
         task = self._disputable(sender, call.task_id)
-        require(not task.result_disputed and not task.right_proposal, "AlreadyDisputed")
+        require(not task.right_proposal, "AlreadyDisputed")
         _require_window(task, now_s)
         return self._open_result(call, DisputeKind.RESULT, sender, value, now_s)
 
     def _appeal(self, sender: Address, call: calls.Appeal, value: int, now_s: int) -> list[Event]:
         task = self._disputable(sender, call.task_id)
-        require(not task.result_disputed, "AlreadyDisputed")
         require(task.phase is MarketPhase.RUNNING, "WrongPhase")
         require(now_s > task.plan.end_by, "TooEarly")
         require(now_s <= task.plan.end_by + task.plan.dispute_time, "TooLate")
@@ -176,11 +198,10 @@ class Court:
         self, call: calls.ChallengeResult | calls.Appeal, kind: DisputeKind, sender: Address, value: int, now_s: int
     ) -> list[Event]:
         task = self._market.task(call.task_id)
-        require_result(task, call.right)
+        require_bounds(task.plan, call.right)
         proposal = result_proposal(call.task_id, call.right)
         require(kind is DisputeKind.APPEAL or call.right != task.result, "SameResult")
         dispute_id, event = self._open(call.task_id, kind, sender, NOBODY, proposal, value, now_s)
-        task.result_disputed = True
         self.disputes[dispute_id].replacement = call.right
         return [event, ev.ReplacementProposed(call.task_id, dispute_id, call.right)]
 
@@ -195,12 +216,14 @@ class Court:
         now_s: int,
     ) -> tuple[bytes, Event]:
         task = self._market.task(task_id)
+        same = [each for each in self.disputes.values() if each.state is DisputeState.OPEN and each.task == task_id]
+        require((accused, subject) not in [(each.accused, each.subject) for each in same], "AlreadyDisputed")
         bond = task.plan.bond
         require(value == bond, "WrongBond")
         task.disputes += 1
         task.open_disputes += 1
         dispute_id = keccak256(word(task_id) + word(task.disputes))
-        self.disputes[dispute_id] = Dispute(task_id, kind, sender, accused, subject, bond, now_s)
+        self.disputes[dispute_id] = Dispute(task_id, kind, sender, accused, subject, bond, now_s, block_at(now_s))
         return dispute_id, ev.DisputeOpened(task_id, dispute_id, int(kind), sender, accused, subject, bond)
 
     # ------------------------------------------------------------ the jury
@@ -209,11 +232,12 @@ class Court:
         dispute = self._open_dispute(call.dispute_id)
         require(dispute.decide_by == 0, "AlreadyDrawn")
         task = self._market.task(dispute.task)
-        require(now_s > dispute.opened_s, "TooEarly")
         require(now_s <= dispute.opened_s + task.plan.dispute_time, "TooLate")
-        jury = self._pick(task, _mixed(now_s, call.dispute_id), dispute.challenger)
-        if len(jury) < task.plan.auditors:
-            return self._close(call.dispute_id, dispute, DisputeState.VOID, now_s)
+        if _is_late(dispute.draw_block, now_s):
+            dispute.draw_block = block_at(now_s)
+            return [ev.JuryRequested(dispute.task, call.dispute_id)]
+        seed = _seed(dispute.draw_block, call.dispute_id, now_s)
+        jury = self._pick(task, seed, dispute.draw_block, dispute.challenger)
         for juror in jury:
             dispute.ballots[juror] = None
             self.validators[juror].duties += 1
@@ -254,49 +278,47 @@ class Court:
 
     def _close(self, dispute_id: bytes, dispute: Dispute, outcome: DisputeState, now_s: int) -> list[Event]:
         task = self._market.task(dispute.task)
+        fraud = dispute.kind is DisputeKind.FRAUD
+        settled = task.seats[dispute.accused].slashed if fraud else bool(task.right_proposal)
+        if outcome is DisputeState.UPHELD and settled:
+            outcome = DisputeState.VOID
         dispute.state = outcome
         task.open_disputes -= 1
-        if dispute.kind is DisputeKind.FRAUD:
-            task.seats[dispute.accused].accused = False
-        else:
-            task.result_disputed = False
-        winner = task.client
-        if outcome is DisputeState.UPHELD:
-            winner = dispute.challenger
-        elif outcome is DisputeState.REJECTED and dispute.kind is DisputeKind.FRAUD:
-            winner = dispute.accused
-        events = self._dismiss(dispute_id, dispute, outcome, winner)
-        rest = dispute.bond - sum(event.amount for event in events if isinstance(event, ev.JurorPaid))
-        bond_to = dispute.challenger if outcome is DisputeState.VOID else winner
-        self._market.books(bond_to).balance += rest
-        events.append(ev.DisputeClosed(dispute.task, dispute_id, int(outcome), bond_to, Tinybar(rest)))
+        returned = dispute.bond if outcome is DisputeState.VOID else 0
+        events = self._dismiss(dispute_id, dispute, outcome, dispute.bond - returned, now_s)
+        self._market.books(dispute.challenger).balance += returned
+        closed = ev.DisputeClosed(dispute.task, dispute_id, int(outcome), dispute.challenger, Tinybar(returned))
+        events.append(closed)
         if outcome is DisputeState.UPHELD:
             events += self._punish(dispute_id, dispute, task, now_s)
         return events
 
-    def _dismiss(self, dispute_id: bytes, dispute: Dispute, outcome: DisputeState, winner: Address) -> list[Event]:
-        """Jurors that voted for the outcome are paid; those that voted against it, or not at all, are fined."""
+    def _dismiss(
+        self, dispute_id: bytes, dispute: Dispute, outcome: DisputeState, paid: int, now_s: int
+    ) -> list[Event]:
+        """Jurors that voted for the outcome share what is paid and what the others lose; see `Court.sol`."""
+        wanted = {DisputeState.UPHELD: (True,), DisputeState.REJECTED: (False,)}.get(outcome, (True, False))
+        right = [juror for juror, ballot in dispute.ballots.items() if ballot in wanted]
         events: list[Event] = []
-        price = self._market.task(dispute.task).plan.audit_price
-        decided = outcome is not DisputeState.VOID
-        for juror, ballot in dispute.ballots.items():
+        for juror in dispute.ballots:
             self.validators[juror].duties -= 1
-            if ballot is None or (decided and ballot != (outcome is DisputeState.UPHELD)):
-                fine = Tinybar(min(price, self.validators[juror].stake))
-                events += self._fine(juror, fine)
-                self._market.books(winner).balance += fine
-                events.append(ev.JurorFined(dispute.task, dispute_id, juror, winner, fine))
-            elif decided:
-                self._market.books(juror).balance += price
-                events.append(ev.JurorPaid(dispute.task, dispute_id, juror, price))
+            if right and juror not in right:
+                fine = min(self._market.task(dispute.task).plan.audit_price, self.validators[juror].stake)
+                events += self._fine(juror, fine, now_s)
+                events.append(ev.JurorFined(dispute.task, dispute_id, juror, Tinybar(fine)))
+                paid += fine
+        for juror in right:
+            share = paid // len(right) + (paid % len(right) if juror == right[0] else 0)
+            self._market.books(juror).balance += share
+            events.append(ev.JurorPaid(dispute.task, dispute_id, juror, Tinybar(share)))
         return events
 
-    def _fine(self, who: Address, amount: int) -> list[Event]:
+    def _fine(self, who: Address, amount: int, now_s: int) -> list[Event]:
         """Who has lost half of the stake cannot go on as a validator."""
         self.validators[who].stake -= amount
         self._market.forfeit(who, amount)
         poor = self.validators[who].stake < self._market.validator_stake // 2
-        return self._leave_pool(who) if poor and who in self.pool else []
+        return self._leave_pool(who, now_s) if poor and who in self.pool else []
 
     def _punish(self, dispute_id: bytes, dispute: Dispute, task: MarketTask, now_s: int) -> list[Event]:
         if dispute.kind is DisputeKind.FRAUD:
@@ -312,6 +334,9 @@ class Court:
             task.appealed = True
             task.phase = MarketPhase.SETTLING
             task.settle_after = now_s
+            # Work does not become less: a progress with more of it was wrong.
+            if dispute.replacement.units < task.progress.units:
+                task.wrong_proposal = checkpoint_proposal(dispute.task, task.progress)
         else:
             assert task.result is not None, "a result was challenged"
             task.wrong_proposal = result_proposal(dispute.task, task.result)
@@ -327,8 +352,13 @@ def _reached(task: MarketTask) -> int:
     return task.progress.round
 
 
-def _mixed(now_s: int, purpose: bytes) -> bytes:
-    return keccak256(seed_at(now_s) + word(purpose))
+def _is_late(request_block: int, now_s: int) -> bool:
+    return block_at(now_s) > request_block + DRAW_BLOCKS
+
+
+def _seed(request_block: int, purpose: bytes, now_s: int) -> bytes:
+    require(block_at(now_s) > request_block + 1, "SeedNotYet")
+    return keccak256(hash_of(request_block + 1) + word(purpose))
 
 
 def _require_window(task: MarketTask, now_s: int) -> None:

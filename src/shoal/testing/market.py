@@ -32,7 +32,6 @@ from shoal.testing.market_books import (
     require_bounds,
     require_keys,
     require_plan,
-    require_result,
     result_of,
     result_proposal,
     result_values,
@@ -40,6 +39,8 @@ from shoal.testing.market_books import (
 
 UNBONDING_S = 7 * 24 * 3600
 VALIDATOR_STAKE = 10_000_000_000
+MIN_DISPUTE_S = 1
+"""A simulated minute is as good as an hour."""
 
 
 class Market:
@@ -50,8 +51,14 @@ class Market:
     [Registered(account=..., stake=5)]
     """
 
-    def __init__(self, *, unbonding: int = UNBONDING_S, validator_stake: int = VALIDATOR_STAKE) -> None:
-        self.unbonding, self.validator_stake = unbonding, validator_stake
+    def __init__(
+        self,
+        *,
+        unbonding: int = UNBONDING_S,
+        validator_stake: int = VALIDATOR_STAKE,
+        min_dispute_s: int = MIN_DISPUTE_S,
+    ) -> None:
+        self.unbonding, self.validator_stake, self.min_dispute_s = unbonding, validator_stake, min_dispute_s
         self.accounts: dict[Address, Account] = {}
         self.tasks: dict[TaskId, MarketTask] = {}
         self.received = 0
@@ -168,7 +175,7 @@ class Market:
         require(task not in self.tasks, "TaskExists")
         require(call.manifest_hash != ZERO_DIGEST, "ZeroValue")
         require_keys(call.signing_key, call.recipient)
-        require_plan(call.plan, self.validator_stake, now_s)
+        require_plan(call.plan, self.validator_stake, self.min_dispute_s, now_s)
         escrow = call.plan.escrow()
         require(value == escrow, "WrongEscrow")
         require(escrow < 2**64, "AmountOutOfRange")
@@ -229,7 +236,8 @@ class Market:
         require(now_s <= task.plan.start_until, "TooLate")
         ready = sum(seat.ready for seat in task.seats.values())
         require(ready >= task.plan.min_trainers, "TooFewReady")
-        task.quorum = 1 if task.plan.seats == 1 else len(task.seats) // 2 + 1
+        task.quorum = 1 if task.plan.seats == 1 else ready // 2 + 1
+        task.idle = len(task.seats) - ready
         task.phase = MarketPhase.RUNNING
         return [ev.Started(call.task_id, len(task.seats), ready, task.quorum)]
 
@@ -245,12 +253,12 @@ class Market:
     def _confirm_checkpoint(
         self, sender: Address, call: calls.ConfirmCheckpoint, value: int, now_s: int
     ) -> list[Event]:
-        proposal = checkpoint_proposal(call)
-        task = self._voters_task(sender, call.task_id, proposal, now_s)
-        require(call.round != 0, "ZeroValue")
         claimed = calls.Result(
             0, call.round, call.units, call.aggregates, call.audits, call.checkpoint, call.credits_root
         )
+        proposal = checkpoint_proposal(call.task_id, claimed)
+        task = self._voters_task(sender, call.task_id, proposal, now_s)
+        require(call.round != 0, "ZeroValue")
         require_bounds(task.plan, claimed)
         voters = task.votes.setdefault(proposal, [])
         voters.append(sender)
@@ -266,7 +274,8 @@ class Market:
         proposal = result_proposal(call.task_id, proposed)
         task = self._voters_task(sender, call.task_id, proposal, now_s)
         require(proposal not in task.votes, "AlreadyPublished")
-        require_result(task, proposed)
+        require_bounds(task.plan, proposed)
+        require(call.units >= task.progress.units, "BelowProgress")
         published = ev.ResultPublished(call.task_id, sender, *result_values(proposed))
         return [published, *self._vote_result(task, sender, call.task_id, proposed, now_s)]
 
@@ -304,12 +313,13 @@ class Market:
     def _claim(self, sender: Address, call: calls.Claim, value: int, now_s: int) -> list[Event]:
         task = self.task(call.task_id)
         seat = open_seat(task, call.trainer)
+        require(seat.ready, "NotReady")
         require(task.phase is MarketPhase.SETTLED, "WrongPhase")
         leaf = CreditLeaf(call.trainer, call.units, call.aggregates, call.no_show).hash(call.task_id)
         outcome = task.outcome
         require(verify(leaf, call.proof, outcome.credits_root), "BadProof")
-        seat.closed = True
         _count(task, call.units, call.aggregates, 0)
+        seat.closed = True
         earned = price(task, call.units, call.aggregates, 0)
         self.from_escrow(task, task.client if seat.slashed else call.trainer, earned)
         penalty, finder_fee = _penalty(task, call.trainer, no_show=call.no_show)
@@ -355,17 +365,21 @@ class Market:
             return [expired, self._close_books(call.task_id, task, now_s)]
         require(task.phase is MarketPhase.SETTLED, "WrongPhase")
         require(now_s > task.claim_until, "AlreadySettled")
-        refunded = Tinybar(task.reserved)
+        owed = Tinybar(task.idle_pay)
+        refunded = Tinybar(task.reserved - owed)
         task.phase = MarketPhase.LAPSED
         self.from_escrow(task, task.client, refunded)
-        return [ev.Expired(call.task_id, ExpiryReason.CLAIMS_LAPSED, refunded, ZERO)]
+        return [ev.Expired(call.task_id, ExpiryReason.CLAIMS_LAPSED, refunded, owed)]
 
     def _release(self, sender: Address, call: calls.Release, value: int, now_s: int) -> list[Event]:
         task = self.task(call.task_id)
         seat = open_seat(task, call.trainer)
-        require(task.phase in (MarketPhase.CANCELLED, MarketPhase.EXPIRED, MarketPhase.LAPSED), "WrongPhase")
+        idle = task.quorum != 0 and not seat.ready
+        ended = task.phase in (MarketPhase.CANCELLED, MarketPhase.EXPIRED, MarketPhase.LAPSED)
+        require(idle or ended, "WrongPhase")
         seat.closed = True
-        compensation = Tinybar(task.compensation_due)
+        task.idle -= idle
+        compensation = Tinybar(task.plan.compensation if idle else task.compensation_due)
         self.from_escrow(task, call.trainer, compensation)
         return [ev.Released(call.task_id, call.trainer, self._unlock(task, call.trainer, 0), compensation)]
 
@@ -391,9 +405,7 @@ class Market:
         task = self.task(task_id)
         require(sender not in task.votes.get(proposal, ()), "AlreadyVoted")
         require(task.phase is MarketPhase.RUNNING, "WrongPhase")
-        seat = task.seats.get(sender)
-        votes = task.quorum > 1 if sender == task.client else seat is not None and not seat.slashed
-        require(votes, "NotAVoter")
+        require(task.may_vote(sender), "NotAVoter")
         require(now_s <= task.plan.end_by, "TooLate")
         return task
 
@@ -425,8 +437,8 @@ class Market:
 
     def _end(self, task: MarketTask, phase: MarketPhase, compensation: int) -> tuple[Tinybar, Tinybar]:
         """End without credits: what the client gets back, and what the trainers are owed together."""
-        owed = len(task.seats) * compensation
-        refunded = task.escrow - owed
+        owed = len(task.seats) * compensation + task.idle_pay
+        refunded = task.reserved - owed
         task.phase, task.compensation_due = phase, compensation
         self.from_escrow(task, task.client, refunded)
         return Tinybar(refunded), Tinybar(owed)
@@ -438,8 +450,8 @@ class Market:
 
     def _close_books(self, task_id: TaskId, task: MarketTask, now_s: int) -> Event:
         outcome = task.outcome
-        owed = price(task, outcome.units, outcome.aggregates, outcome.audits)
-        refunded = Tinybar(task.escrow - owed)
+        owed = Tinybar(price(task, outcome.units, outcome.aggregates, outcome.audits) + task.idle_pay)
+        refunded = Tinybar(task.reserved - owed)
         task.phase = MarketPhase.SETTLED
         task.claim_until = now_s + CLAIM_PERIOD_S
         self.from_escrow(task, task.client, refunded)

@@ -76,7 +76,10 @@ class Account:
 class Validator:
     stake: int = 0
     """Its part of the account's locked stake."""
+    place: int = 0
+    """In the pool, from 1; 0: not in it."""
     duties: int = 0
+    left_block: int = 0
 
 
 @dataclass(slots=True)
@@ -85,7 +88,6 @@ class TakenSeat:
     rank: int
     ready: bool = False
     closed: bool = False
-    accused: bool = False
     slashed: bool = False
 
 
@@ -118,6 +120,7 @@ class Dispute:
     subject: bytes
     bond: int
     opened_s: int
+    draw_block: int
     replacement: calls.Result = NOTHING
     state: DisputeState = DisputeState.OPEN
     decide_by: int = 0
@@ -137,6 +140,7 @@ class MarketTask:
     primaries: int = 0
     primaries_accepted: int = 0
     quorum: int = 0
+    idle: int = 0
     settle_after: int = 0
     claim_until: int = 0
     claimed_units: int = 0
@@ -144,10 +148,9 @@ class MarketTask:
     claimed_audits: int = 0
     compensation_due: int = 0
     drawn_round: int = 0
-    draw_requested_s: int = 0
+    draw_block: int = 0
     open_disputes: int = 0
     disputes: int = 0
-    result_disputed: bool = False
     appealed: bool = False
     wrong_proposal: bytes = b""
     right_proposal: bytes = b""
@@ -160,15 +163,24 @@ class MarketTask:
     votes: dict[bytes, list[Address]] = field(default_factory=dict)
 
     @property
+    def idle_pay(self) -> int:
+        """What those are owed that were not ready when it was started."""
+        return self.idle * self.plan.compensation
+
+    def may_vote(self, who: Address) -> bool:
+        seat = self.seats.get(who)
+        return self.quorum > 1 if who == self.client else seat is not None and seat.ready and not seat.slashed
+
+    @property
     def outcome(self) -> calls.Result:
         """What trainers claim by: the confirmed result, or the last confirmed checkpoint."""
         return self.result or self.progress
 
 
-def checkpoint_proposal(call: calls.ConfirmCheckpoint) -> bytes:
+def checkpoint_proposal(task: TaskId, claimed: calls.Result) -> bytes:
     """keccak256(abi.encode(all arguments)): what votes for a checkpoint are counted by."""
-    numbers = (call.units, call.aggregates, call.audits, call.credits_root)
-    return proposal(call.task_id, call.round, call.checkpoint, *numbers)
+    numbers = (claimed.units, claimed.aggregates, claimed.audits, claimed.credits_root)
+    return proposal(task, claimed.round, claimed.result, *numbers)
 
 
 def result_proposal(task: TaskId, result: calls.Result) -> bytes:
@@ -222,19 +234,14 @@ def require_keys(signing_key: bytes, recipient: bytes) -> None:
 
 def require_bounds(plan: Plan, result: calls.Result) -> None:
     require(result.round <= plan.rounds, "OutOfBounds")
-    require(result.units <= plan.chunks * plan.rounds, "OutOfBounds")
-    require(result.aggregates <= plan.rounds, "OutOfBounds")
+    require(result.units <= plan.chunks * result.round, "OutOfBounds")
+    require(result.aggregates <= result.round, "OutOfBounds")
     require(result.audits <= plan.audits, "OutOfBounds")
     require(result.result != ZERO_WORD, "ZeroValue")
     require(result.credits_root != ZERO_WORD, "ZeroValue")
 
 
-def require_result(task: MarketTask, result: calls.Result) -> None:
-    require_bounds(task.plan, result)
-    require(result.units >= task.progress.units, "BelowProgress")
-
-
-def require_plan(plan: Plan, validator_stake: int, now_s: int) -> None:
+def require_plan(plan: Plan, validator_stake: int, min_dispute_s: int, now_s: int) -> None:
     """`PlanRules.worstCase`."""
     times = (now_s, plan.bid_until, plan.award_until, plan.accept_until, plan.standby_until, plan.start_until)
     valid = (
@@ -247,12 +254,12 @@ def require_plan(plan: Plan, validator_stake: int, now_s: int) -> None:
         and plan.end_by <= now_s + MAX_LIFE_S
         and plan.window <= MAX_WINDOW_S
         and plan.seats * plan.compensation <= plan.escrow()
-        and _fair_disputes(plan, validator_stake)
+        and _fair_disputes(plan, validator_stake, min_dispute_s)
     )
     require(valid, "InvalidPlan")
 
 
-def _fair_disputes(plan: Plan, validator_stake: int) -> bool:
+def _fair_disputes(plan: Plan, validator_stake: int, min_dispute_s: int) -> bool:
     rest = (plan.audit_price, plan.audits, plan.bond, plan.slash, plan.finder_share, plan.dispute_time)
     if plan.auditors == 0:
         return not any(rest)
@@ -264,5 +271,7 @@ def _fair_disputes(plan: Plan, validator_stake: int) -> bool:
         and plan.bond >= plan.auditors * plan.audit_price
         and 0 < plan.slash <= plan.stake_per_seat
         and plan.finder_share <= WHOLE
-        and 0 < plan.dispute_time <= MAX_WINDOW_S
+        and plan.slash * plan.finder_share // WHOLE >= plan.bond
+        and min_dispute_s <= plan.dispute_time <= MAX_WINDOW_S
+        and plan.window >= min_dispute_s
     )

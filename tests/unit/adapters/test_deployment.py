@@ -26,11 +26,11 @@ def own(number: int) -> dict[str, str]:
 class Rows:
     """A mirror that has a market and its court."""
 
-    def __init__(self, *, unbonding_s: int = 60, stake: int = 100) -> None:
+    def __init__(self, *, unbonding_s: int = 60, stake: int = 100, min_dispute_s: int = 60) -> None:
         code = str(artefact()["runtime"])
         for place in artefact()["court_places"]:
             code = code[: 2 * place] + COURT.hex().rjust(64, "0") + code[2 * place + 64 :]
-        created = deployment.creation_code(artefact(), unbonding_s, stake).hex()
+        created = deployment.creation_code(artefact(), unbonding_s, stake, min_dispute_s).hex()
         self.market: dict[str, Any] = {
             "contract_id": MARKET,
             "evm_address": "0x" + "01" * 20,
@@ -52,7 +52,7 @@ class Rows:
 
 
 async def check(rows: Rows) -> str:
-    return await deployment.check(artefact(), rows, MARKET)  # type: ignore[arg-type]
+    return await deployment.check(artefact(), rows, MARKET, least_dispute_s=60)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("admin_key", [None, own(1001), own(1002), key(keyList=KeyList())])
@@ -110,6 +110,8 @@ async def test_a_contract_that_other_code_has_created_is_not(created: str | None
         {"unbonding_s": 2**64 - 1},
         {"unbonding_s": deployment.MAX_UNBONDING_S + 1},
         {"stake": 0},
+        {"min_dispute_s": 59},
+        {"min_dispute_s": deployment.MAX_DISPUTE_S + 1},
         {"stake": deployment.MAX_VALIDATOR_STAKE_TINYBAR + 1},
     ],
 )

@@ -89,7 +89,7 @@ def test_a_cheat_is_found_accused_judged_and_slashed(seed: int) -> None:
     assert seat.slashed and gain(trace, cheat) == -SLASH, "it has lost its stake's part, and is paid nothing"
     (upheld,) = [each for each in final.disputes.values() if each.ruling is Ruling.UPHELD]
     finder = gain(trace, upheld.challenger)
-    assert finder >= SLASH * FINDER_SHARE // 10_000 - AUDITORS * AUDIT_PRICE, "who found it has more than before"
+    assert finder >= SLASH * FINDER_SHARE // 10_000 - BOND, "who found it has more than before"
     assert {each.accused for each in final.disputes.values()} == {cheat}
 
 
@@ -106,7 +106,7 @@ def test_who_lets_nobody_see_its_work_is_a_no_show(misdeed: Misdeed, seed: int) 
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_false_accuser_loses_its_bond_to_the_accused(seed: int) -> None:
+def test_a_false_accuser_loses_its_bond_to_the_jury(seed: int) -> None:
     trace = run(seed, Misdeed.FALSE_ACCUSER)
     check(trace)
     final, liar = trace.final, struck(trace, Misdeed.FALSE_ACCUSER)

@@ -178,7 +178,7 @@ def test_one_word_that_it_was_of_no_use_costs_the_trainer_nothing() -> None:
 def test_the_last_draw_is_not_waited_for_without_end() -> None:
     scene = Scene(audits=12).finished()
     assert scene.state.final is None
-    scene.pass_time(OPEN_S + 1)
+    scene.pass_time(OPEN_S + court.SEED_S + 1)
     assert scene.state.final is not None and scene.state.final.audits == 0
 
 
@@ -222,7 +222,7 @@ def test_an_accusation_names_the_unit_and_is_made_once() -> None:
 
 def test_jurors_train_what_was_opened_to_them() -> None:
     scene, audit, dispute = accused()
-    scene.pass_time(2)
+    scene.pass_time(court.SEED_S + 1)
     assert calls.DrawJury(dispute) in court.court_calls(scene.state, audit.validator)
     scene.jury(dispute, 2, 3, 4)
     jury = scene.state.disputes[dispute].jury
@@ -338,8 +338,8 @@ def test_draws_are_asked_for_and_made_by_one_after_the_other() -> None:
     scene.pass_time(court.TURN_S)
     assert [court.court_calls(scene.state, who) for who in everyone] == [[request], [request], [], []]
     scene.take(ev.DrawRequested(scene.place.task, 2))
-    assert not any(court.court_calls(scene.state, who) for who in everyone), "in a later second"
-    scene.pass_time(1.5)
+    assert not any(court.court_calls(scene.state, who) for who in everyone), "its seed is not known yet"
+    scene.pass_time(court.SEED_S + 0.5)
     assert court.court_calls(scene.state, scene.client) == [calls.Draw(scene.place.task)]
     assert court.court_calls(scene.state, Address(b"s" * 20)) == []
 

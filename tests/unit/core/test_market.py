@@ -50,7 +50,7 @@ CREDITS = [
 ]
 CREDITS_ROOT = root([leaf.hash(TASK) for leaf in CREDITS])
 RESULT: tuple[Any, ...] = (TASK, digest(b"result"), 7, 3, 10, 3, 0, CREDITS_ROOT)
-CHECKPOINT: tuple[Any, ...] = (TASK, 2, digest(b"checkpoint"), 10, 3, 0, CREDITS_ROOT)
+CHECKPOINT: tuple[Any, ...] = (TASK, 3, digest(b"checkpoint"), 10, 3, 0, CREDITS_ROOT)
 CREATE = calls.CreateTask(MANIFEST, 9, KEY, KEY, PLAN)
 
 
@@ -95,7 +95,7 @@ class Play:
 
     def running(self) -> "Play":
         self.accepted(0, 1, 2)
-        for index in (0, 1):
+        for index in (0, 1, 2):
             self(TRAINERS[index], calls.Ready(TASK))
         self(CLIENT, calls.Start(TASK))
         return self
@@ -151,9 +151,9 @@ def test_votes_count_once_each_and_progress_only_grows() -> None:
     assert len(play(TRAINERS[0], calls.ConfirmCheckpoint(*CHECKPOINT))) == 1
     play.refuses("AlreadyVoted", TRAINERS[0], calls.ConfirmCheckpoint(*CHECKPOINT))
     assert len(play(CLIENT, calls.ConfirmCheckpoint(*CHECKPOINT))) == 2
-    older = calls.ConfirmCheckpoint(TASK, 1, *CHECKPOINT[2:])
+    older = calls.ConfirmCheckpoint(TASK, 2, digest(b"older"), 8, 2, 0, CREDITS_ROOT)
     assert [len(play(who, older)) for who in TRAINERS[:2]] == [1, 1]
-    assert play.market.tasks[TASK].progress.round == 2
+    assert play.market.tasks[TASK].progress.round == 3
     play.refuses("BelowProgress", TRAINERS[0], calls.PublishResult(*RESULT[:4], 9, *RESULT[5:]))
     play.refuses("NoSuchProposal", TRAINERS[0], calls.ConfirmResult(*RESULT))
 

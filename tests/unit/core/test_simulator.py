@@ -68,7 +68,9 @@ def check_money(trace: Trace, final: State) -> None:
         absent = mark is not None and next(leaf.no_show for leaf in mark.credits if leaf.trainer == seat.trainer)
         penalty = final.plan.no_show_penalty if absent else 0
         stake = accounts[seat.trainer].stake + trace.wallets[seat.trainer]
-        assert stake == trace.deposits[seat.trainer] + earned[seat.trainer] + each - penalty
+        left_out = final.plan.compensation if final.quorum and not seat.ready else 0
+        due = earned[seat.trainer] + (left_out or each) - penalty
+        assert stake == trace.deposits[seat.trainer] + due
 
 
 def some_task(number: int) -> tuple[int, int, int, int, tuple[Fault, ...], int]:

@@ -17,11 +17,13 @@ _MAX_OFFSET_NS = 100 * 365 * 86_400 * SECOND_NS
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When and in which block code runs, and the seed for what it draws (48 bytes; see `Ledger.seed`)."""
+    """When and in which block code runs, the seed for what it draws (48 bytes; see `Ledger.seed`), and the hashes of
+    the blocks before."""
 
     now_ns: int
     block: int
     seed: bytes
+    hash_of: Callable[[int], bytes]
 
 
 class Clock:

@@ -20,7 +20,6 @@ from shoal.adapters.devnet.fees import GAS_PRICE_TINYBAR
 from shoal.adapters.devnet.state import EMPTY_CODE_HASH, Accounts
 from shoal.adapters.devnet.store import long_zero
 from shoal.adapters.devnet.system_contracts import EVM_PRECOMPILES, Computation
-from shoal.core.ids import keccak256
 
 # Importing py-evm raises Python's limit to 100,000 (py_ecc does), at which C code such as the JSON parser overflows its
 # stack: a request of nothing but brackets would end the process. A call depth of 1,024 needs about ten frames each.
@@ -88,12 +87,6 @@ def intrinsic_gas(data: bytes, *, create: bool) -> int:
     """
     gas = 21_000 + 16 * len(data) - 12 * data.count(0)
     return gas + (32_000 + 2 * ((len(data) + 31) // 32) if create else 0)
-
-
-def block_hash(number: int) -> bytes:
-    """48 bytes, as Hedera's block hashes are; the EVM sees the first 32. The last eight are the number."""
-    digest = keccak256(b"shoal devnet block" + number.to_bytes(8, "big"))
-    return digest + digest[:8] + number.to_bytes(8, "big")
 
 
 def blooms(logs: list[Log] | tuple[Log, ...]) -> bytes:
@@ -181,13 +174,13 @@ def _context(call: Call) -> ExecutionContext:
         difficulty=0,
         mix_hash=moment.seed[:32],
         gas_limit=MAX_GAS,
-        prev_hashes=_ancestors(moment.block),
+        prev_hashes=_ancestors(moment),
         chain_id=CHAIN_ID,
         base_fee_per_gas=0,
         excess_blob_gas=0,
     )
 
 
-def _ancestors(number: int) -> Iterator[bytes]:
-    for ancestor in range(number - 1, max(number - 1 - _ANCESTORS, -1), -1):
-        yield block_hash(ancestor)[:32]
+def _ancestors(moment: Moment) -> Iterator[bytes]:
+    for ancestor in range(moment.block - 1, max(moment.block - 1 - _ANCESTORS, -1), -1):
+        yield moment.hash_of(ancestor)[:32]

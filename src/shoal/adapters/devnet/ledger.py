@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import sys
 import time
@@ -87,6 +88,9 @@ class Ledger:
         self._listeners: list[Callable[[], None]] = []
         if store.meta("genesis_ns") is None:
             self._genesis(operator_key)
+        if store.meta("block_secret") is None:
+            store.set_meta("block_secret", secrets.token_bytes(32))
+        self._block_secret = bytes(store.meta("block_secret") or b"")
         newest = store.all("select running_hash from tx order by time_ns desc limit ?", (_SEED_DISTANCE,))
         hashes = [store.meta("running_hash") or b""]
         while len(hashes) < _SEED_DISTANCE:  # before the first record; each other, so that no two seeds are alike
@@ -117,7 +121,7 @@ class Ledger:
     def moment(self) -> Moment:
         """Now, for a call that is only simulated."""
         now_ns = self.now_ns()
-        return Moment(now_ns, self.clock.block_of(now_ns), self.seed)
+        return Moment(now_ns, self.clock.block_of(now_ns), self.seed, self.block_hash)
 
     def advance(self, by_ns: int) -> None:
         """Move time forward; see `Clock.advance`."""
@@ -127,6 +131,18 @@ class Ledger:
     def _changed(self) -> None:
         for listener in self._listeners:
             listener()
+
+    def block_hash(self, number: int) -> bytes:
+        """48 bytes, as Hedera's block hashes are; the EVM sees the first 32. The last eight are the number.
+
+        It depends on every record up to the end of the block, which has to be over, and on a secret of this ledger:
+        else the hash of an empty block would be known before it.
+        """
+        end_ns = (number + 1) * self.clock.block_ns
+        row = self.store.one("select running_hash from tx where time_ns < ? order by time_ns desc limit 1", end_ns)
+        held: bytes = row[0] if row else self.store.meta("running_hash") or b""
+        digest = hmac.digest(self._block_secret, number.to_bytes(8, "big") + held, "sha384")
+        return digest[:40] + number.to_bytes(8, "big")
 
     @property
     def seed(self) -> bytes:
@@ -225,7 +241,7 @@ class Ledger:
     def _execute(self, checked: Checked, now_ns: int) -> tuple[Any, list[bytes]]:
         record = _new_record(checked, now_ns)
         accounts = Accounts(self.store)
-        moment = Moment(now_ns, self.clock.block_of(now_ns), self.seed)
+        moment = Moment(now_ns, self.clock.block_of(now_ns), self.seed, self.block_hash)
         context = Context(self.store, accounts, checked.signatures, checked.payer, moment, record)
         payer = checked.payer.evm_address
         if checked.payer_key != checked.payer.key:

@@ -7,7 +7,7 @@ from typing import Any
 from hiero_sdk_python.hapi.services import transaction_record_pb2
 
 from shoal.adapters.devnet.context import status_name
-from shoal.adapters.devnet.evm import CHAIN_ID, block_hash
+from shoal.adapters.devnet.evm import CHAIN_ID
 from shoal.adapters.devnet.fees import GAS_PRICE_TINYBAR
 from shoal.adapters.devnet.ledger import SUCCESS, Ledger
 from shoal.adapters.devnet.mirror_accounts import EXPIRES
@@ -188,7 +188,7 @@ def _result_json(ledger: Ledger, row: Any, done: Any, *, creating: bool) -> dict
         "amount": done.amount,
         "authorization_list": [],
         "block_gas_used": used[0] if used else 0,
-        "block_hash": hex_text(block_hash(block)),
+        "block_hash": hex_text(ledger.block_hash(block)),
         "block_number": block,
         "bloom": hex_text(done.bloom or bytes(256)),
         "call_result": hex_text(done.contractCallResult),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from shoal.adapters.devnet.evm import block_hash
 from shoal.adapters.devnet.ledger import Ledger
 from shoal.adapters.devnet.mirror_params import (
     BadRequest,
@@ -131,7 +130,7 @@ def logs_json(ledger: Ledger, rows: list[Any]) -> list[dict[str, Any]]:
         entries.append(
             {
                 "address": hex_text(address),
-                "block_hash": hex_text(block_hash(ledger.clock.block_of(time_ns))),
+                "block_hash": hex_text(ledger.block_hash(ledger.clock.block_of(time_ns))),
                 "block_number": ledger.clock.block_of(time_ns),
                 "bloom": hex_text(bloom),
                 "contract_id": f"0.0.{contract}",

@@ -7,7 +7,6 @@ from typing import Any
 
 from shoal.adapters.devnet import fees
 from shoal.adapters.devnet.context import NODE
-from shoal.adapters.devnet.evm import block_hash
 from shoal.adapters.devnet.ledger import TOTAL_SUPPLY_TINYBAR, Ledger
 from shoal.adapters.devnet.mirror_grpc import ADDRESS_BOOKS
 from shoal.adapters.devnet.mirror_params import (
@@ -59,9 +58,9 @@ def block(ledger: Ledger, params: Params, name: str) -> dict[str, Any]:
     low, high = _closed(ledger)
     if match and len(match[1]) == 64:
         number = next(
-            (n for n in range(high, max(high - 256, low) - 1, -1) if block_hash(n)[:32].hex() == match[1]), -1
+            (n for n in range(high, max(high - 256, low) - 1, -1) if ledger.block_hash(n)[:32].hex() == match[1]), -1
         )
-    if not low <= number <= high or (match and not block_hash(number).hex().startswith(match[1].lower())):
+    if not low <= number <= high or (match and not ledger.block_hash(number).hex().startswith(match[1].lower())):
         raise NotFound
     return _block_json(ledger, number)
 
@@ -111,11 +110,11 @@ def _block_json(ledger: Ledger, number: int) -> dict[str, Any]:
         "count": count,
         "gas_used": gas_used,
         "hapi_version": "0.66.0",
-        "hash": "0x" + block_hash(number).hex(),
+        "hash": "0x" + ledger.block_hash(number).hex(),
         "logs_bloom": "0x" + bloom.to_bytes(256, "big").hex() if bloom else "0x",
         "name": f"{timestamp_text(start_ns).replace('.', '_')}.rcd.gz",
         "number": number,
-        "previous_hash": "0x" + block_hash(number - 1).hex(),
+        "previous_hash": "0x" + ledger.block_hash(number - 1).hex(),
         "size": None,
         "timestamp": {"from": timestamp_text(start_ns), "to": timestamp_text(end_ns)},
     }

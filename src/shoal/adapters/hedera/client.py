@@ -10,7 +10,7 @@ from typing import Any
 from shoal import meters
 from shoal.adapters.hedera import deployment
 from shoal.adapters.hedera import transactions as tx
-from shoal.adapters.hedera.deployment import Deployment
+from shoal.adapters.hedera.deployment import MIN_DISPUTE_S, Deployment
 from shoal.adapters.hedera.journal import Journal
 from shoal.adapters.hedera.keys import key_of_account, new_key, parse_key
 from shoal.adapters.hedera.market import MarketAbi, artefact
@@ -25,8 +25,8 @@ from shoal.core.money import Tinybar, format_hbar
 from shoal.errors import CallReverted, LedgerError, LedgerUnreachable, UsageError
 from shoal.ports import Outcome, Store
 
-_CALL_GAS = 300_000
-"""Twice what any other call was measured to take (contracts/README.md), or more; the rest is not charged
+_CALL_GAS = 450_000
+"""Twice what any call but the large ones was measured to take (`core.fees.GAS`), or more; the rest is not charged
 (HIP-1249). An estimate would not do: the vote that makes a quorum takes twice as much as the one before it."""
 _LARGE_GAS = 1_200_000
 _LARGE = frozenset({"CreateTask", "ChallengeResult", "Appeal", "Draw", "DrawJury", "Resolve"})
@@ -38,6 +38,7 @@ _MEMO_BYTES = 100
 UNBONDING_S = 7 * 24 * 3600
 VALIDATOR_STAKE_TINYBAR = 10_000_000_000
 """100 HBAR."""
+"""Jurors are nodes that are always on; an hour also bears that one is started again."""
 
 _REVERTED = "CONTRACT_REVERT_EXECUTED"
 _NO_FUNDS = frozenset({"INSUFFICIENT_PAYER_BALANCE", "INSUFFICIENT_ACCOUNT_BALANCE"})
@@ -155,6 +156,7 @@ class HederaLedger(LedgerReader):
         *,
         unbonding_s: int = UNBONDING_S,
         validator_stake_tinybar: int = VALIDATOR_STAKE_TINYBAR,
+        min_dispute_s: int = MIN_DISPUTE_S,
     ) -> Deployment:
         """Put the market contract on the ledger.
 
@@ -163,12 +165,13 @@ class HederaLedger(LedgerReader):
                 second contract.
             unbonding_s: how long stake that is asked back takes.
             validator_stake_tinybar: what each validator locks.
+            min_dispute_s: what a plan has to give jurors and challengers, at least.
         """
 
         async def send(make: tx.Make, kind: str, step: str, *, gas: int = 0) -> Landed:
             return await self._send(make, kind, gas=gas, name=f"deploy/{request}/{step}")
 
-        code = deployment.creation_code(artefact(), unbonding_s, validator_stake_tinybar)
+        code = deployment.creation_code(artefact(), unbonding_s, validator_stake_tinybar, min_dispute_s)
         return await deployment.deploy(artefact(), code, send=send, mirror=self._mirror, key=self._key)
 
     async def create_account(self, tinybar: int, key: str) -> str:

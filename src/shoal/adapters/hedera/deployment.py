@@ -19,8 +19,10 @@ from shoal.core.ids import entity_number
 from shoal.core.money import Tinybar
 from shoal.errors import ConfigError, LedgerError
 
-GAS = 12_000_000
-"""Half as much again than a deployment was measured to take; what is not used is not charged (HIP-1249)."""
+GAS = 13_000_000
+"""Nearly half as much again as a deployment was measured to take; what is not used is not charged (HIP-1249)."""
+MIN_DISPUTE_S, MAX_DISPUTE_S = 3600, 30 * 24 * 3600
+"""What plans on a public network have to give jurors and challengers, at least; and what that may be at most."""
 MAX_UNBONDING_S = 60 * 24 * 3600
 MAX_VALIDATOR_STAKE_TINYBAR = 10**13
 """100,000 HBAR."""
@@ -42,13 +44,15 @@ class Deployment:
 
 def cost_tinycents(artefact: Mapping[str, Any]) -> int:
     """What a deployment costs, by the fee schedule and the gas that was measured."""
-    parts = _parts(creation_code(artefact, 0, 1))
+    parts = _parts(creation_code(artefact, 0, 1, 1))
     return sum(fees.file_part(len(part)) for part in parts) + fees.create_contract(fees.GAS["deploy"])
 
 
-def creation_code(artefact: Mapping[str, Any], unbonding_s: int, validator_stake_tinybar: int) -> bytes:
+def creation_code(
+    artefact: Mapping[str, Any], unbonding_s: int, validator_stake_tinybar: int, min_dispute_s: int
+) -> bytes:
     """The code that creates a contract, with its constructor's arguments."""
-    arguments = encode(["uint64", "uint64"], [unbonding_s, validator_stake_tinybar])
+    arguments = encode(["uint64"] * 3, [unbonding_s, validator_stake_tinybar, min_dispute_s])
     return bytes.fromhex(artefact["bytecode"]) + bytes(arguments)
 
 
@@ -78,11 +82,14 @@ async def deploy(artefact: Mapping[str, Any], code: bytes, *, send: Step, mirror
     return Deployment(f"0.0.{landed[-1].entity}", address, Tinybar(fee))
 
 
-async def check(artefact: Mapping[str, Any], mirror: Mirror, contract_id: str) -> str:
+async def check(artefact: Mapping[str, Any], mirror: Mirror, contract_id: str, *, least_dispute_s: int = 1) -> str:
     """See that a contract is the artefact's and that nobody can change that: its own code, that of the court which it
     runs, the code that created both, the arguments that it was created with, and its admin key; the contract's address.
 
     The code that a contract has tells nothing of what its creation wrote into its books.
+
+    Args:
+        least_dispute_s: what its plans have to give jurors, at least.
 
     Raises:
         ConfigError: SHOAL-C12, there is no such contract.
@@ -100,7 +107,7 @@ async def check(artefact: Mapping[str, Any], mirror: Mirror, contract_id: str) -
     found = None if court is None else await mirror.get(f"/contracts/0x{court.hex()}")
     if found is None or _code(found, "runtime_bytecode") != artefact["court_runtime"]:
         raise _unfit(contract_id, "its code is not that of this version's contract")
-    if why := _creation_fault(artefact, _code(row, "bytecode")):
+    if why := _creation_fault(artefact, _code(row, "bytecode"), least_dispute_s):
         raise _unfit(contract_id, why)
     own = {entity_number(str(each["contract_id"])) for each in (row, found)}
     for each in (row, found):
@@ -122,7 +129,7 @@ def _code(row: Mapping[str, Any], name: str) -> str:
     return str(row.get(name) or "").removeprefix("0x")
 
 
-def _creation_fault(artefact: Mapping[str, Any], code: str) -> str:
+def _creation_fault(artefact: Mapping[str, Any], code: str, least_dispute_s: int) -> str:
     """What is wrong with the code that created a contract, in hexadecimal; empty if nothing is."""
     if not code:
         return "the mirror node does not show the code that created it"
@@ -130,11 +137,13 @@ def _creation_fault(artefact: Mapping[str, Any], code: str) -> str:
     if not code.startswith(expected):
         return "the code that created it is not this version's"
     try:
-        unbonding_s, stake = decode(["uint64", "uint64"], bytes.fromhex(code[len(expected) :]))
+        unbonding_s, stake, min_dispute_s = decode(["uint64"] * 3, bytes.fromhex(code[len(expected) :]))
     except (DecodingError, ValueError):
         return "it was created with arguments that cannot be read"
     if not unbonding_s <= MAX_UNBONDING_S:
         return f"stake would take {unbonding_s} s to come back"
+    if not least_dispute_s <= min_dispute_s <= MAX_DISPUTE_S:
+        return f"jurors might have {min_dispute_s} s only, or have to be waited for as long"
     if not 0 < stake <= MAX_VALIDATOR_STAKE_TINYBAR:
         return f"a validator would lock {stake} tinybar"
     return ""

@@ -38,6 +38,7 @@ class LedgerReader:
         self.account = settings.operator_id
         self.address = address
         self.contract = settings.contract_id or ""
+        self._public = settings.network in ("testnet", "mainnet")
         self._mirror, self._abi = mirror, abi
         self._margin_ns = int(settings.mirror_margin_s * 10**9)
         self._topics = TopicReader(mirror)
@@ -101,7 +102,7 @@ class LedgerReader:
 
     @legible
     async def validator_stake(self) -> Tinybar:
-        _, stake = self._abi.decode_view("settings", await self._view("settings"))
+        _, stake, _ = self._abi.decode_view("settings", await self._view("settings"))
         return Tinybar(stake)
 
     @legible
@@ -169,7 +170,8 @@ class LedgerReader:
             ConfigError: SHOAL-C12, there is none.
             LedgerError: SHOAL-L07, it is another, or somebody can change it.
         """
-        return await deployment.check(artefact(), self._mirror, contract_id)
+        least = deployment.MIN_DISPUTE_S if self._public else 1
+        return await deployment.check(artefact(), self._mirror, contract_id, least_dispute_s=least)
 
     @legible
     async def task(self, task: TaskId, trainers: Sequence[Address] = ()) -> TaskView:
