@@ -132,11 +132,11 @@ async def run_withdraw(settings: Settings, *, yes: bool, as_json: bool) -> None:
 
 
 async def run_leave(settings: Settings, *, yes: bool, as_json: bool) -> None:
-    """Leave the pool of validators; the stake begins to come back, unless a jury waits for this account still.
+    """Leave the pool of validators; called again some minutes later, have the stake begin to come back.
 
     Raises:
         UsageError: SHOAL-U07, not confirmed.
-        MarketError: SHOAL-T23, the account is no validator; T24, a jury waits for its vote.
+        MarketError: SHOAL-T23, the account is no validator; T24, a jury waits for its vote; T25, it is too early.
     """
     settings.need("contract_id")
     async with open_wallet(settings) as wallet:
@@ -150,11 +150,22 @@ async def run_leave(settings: Settings, *, yes: bool, as_json: bool) -> None:
             code, message, hint = _STAYS[error.reason]
             raise MarketError(message, code=code, hint=hint, money="nothing of the stake was lost") from error
         output.say(f"done in {outcome.transaction}; fee {format_hbar(outcome.fee_tinybar)}")
-        _print(await _record(ledger), as_json=as_json)
+        record = await _record(ledger)
+        if record["reserved_tinybar"]:
+            output.say(
+                "a draw that was asked for before may still name this account: call this again in 10 minutes, and"
+            )
+            output.say("the stake begins to come back")
+        _print(record, as_json=as_json)
 
 
 _STAYS = {
     "NotAValidator": ("SHOAL-T23", "this account is no validator", "`shoal node run --role validator` makes it one"),
+    "StillDrawable": (
+        "SHOAL-T25",
+        "a draw that was asked for before this account left the pool may still name it",
+        "try again in 10 minutes; meanwhile let the validator's node run",
+    ),
     "OnDuty": ("SHOAL-T24", "a jury waits for this account's vote", "let the validator's node vote, and try again"),
 }
 

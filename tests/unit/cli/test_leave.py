@@ -15,6 +15,7 @@ from shoal.cli import wallet
 from shoal.core import calls
 from shoal.errors import MarketError
 from shoal.settings import Settings
+from shoal.testing.court import DRAW_BLOCKS
 from shoal.testing.market import VALIDATOR_STAKE
 
 from ..roles.fakes import FakeKeys, FakeLedger
@@ -36,6 +37,14 @@ async def test_a_validator_leaves_and_its_stake_begins_to_come_back(
         await wallet.run_leave(settings, yes=True, as_json=True)
     assert caught.value.code == "SHOAL-T23"
     ledger.run_call(keys.address, calls.JoinValidators())
+    await wallet.run_leave(settings, yes=True, as_json=True)
+    shown = capsys.readouterr()
+    record = json.loads(shown.out.splitlines()[-1])
+    assert record["reserved_tinybar"] == VALIDATOR_STAKE and "again in 10 minutes" in shown.err.replace("\n", " ")
+    with pytest.raises(MarketError) as early:
+        await wallet.run_leave(settings, yes=True, as_json=True)
+    assert early.value.code == "SHOAL-T25"
+    ledger.skip(DRAW_BLOCKS + 5)
     await wallet.run_leave(settings, yes=True, as_json=True)
     record = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert record["reserved_tinybar"] == 0 and ledger.market.account(keys.address).unbonding == VALIDATOR_STAKE

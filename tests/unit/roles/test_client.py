@@ -433,7 +433,7 @@ async def test_the_client_claims_at_once_for_whoever_has_left_its_seat(tmp_path:
     assert not w.state().seats[2].ready
     async with w.run_client():
         await trio.sleep(5)
-        assert {call.trainer for call in w.ledger.calls_of(calls.Claim, w.client)} == {w.trainers[2]}
+        assert {call.trainer for call in w.ledger.calls_of(calls.Release, w.client)} == {w.trainers[2]}
 
 
 async def test_the_run_of_a_task_that_expired_ends_with_its_money(tmp_path: Path, autojump_clock: Clock) -> None:
