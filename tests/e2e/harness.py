@@ -96,9 +96,9 @@ class Running:
         """Every process below the command."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def end(self, number: int = signal.SIGINT, *, timeout_s: float = 40.0) -> int:
-        """Signal it, wait for it, and give its exit status."""
-        if self.process.poll() is None:
+    def end(self, number: int | None = signal.SIGINT, *, timeout_s: float = 40.0) -> int:
+        """Signal it, unless it ends by itself, wait for it, and give its exit status."""
+        if number is not None and self.process.poll() is None:
             self.process.send_signal(number)
         status = self.process.wait(timeout_s)
         for reader in self._readers:

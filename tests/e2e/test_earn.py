@@ -137,7 +137,7 @@ def test_an_idle_machine_earns_is_paused_and_resumed_and_its_history_is_the_ledg
             assert not seat["lost"] and 0 < seat["units_done"] < ROUNDS and seat["paid_tinybar"] > 0
         check_page(about, seat["paid_tinybar"])
         assert town.shoal("earn", "stop").returncode == 0
-        assert earn.end(signal.SIGTERM) == 0, earn.story()
+        assert earn.end(None) == 0, earn.story()
         assert states(earn)[-1] == "stopped" and earn.json()[-1]["event"] == "stopped"
     finally:
         earn.end(signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_training_a_model(tmp_path: Path) -> None:
 def test_looking_into_a_log(demo: Demo, tmp_path: Path) -> None:
     """With an account that has nothing to do with the task, and keys of its own."""
     (tmp_path / "stranger").mkdir()
-    (tmp_path / "stranger" / "shoal.toml").write_text((demo.directory / "trainer-1" / "shoal.toml").read_text())
+    shutil.copy(demo.directory / "trainer-1" / "shoal.toml", tmp_path / "stranger")  # with its mode: it holds a key
     outputs = execute("log.ipynb", tmp_path, SHOAL_DIR=str(tmp_path / "stranger"))
     assert texts(outputs).count("is paid") == demo.report["trainers"]
     assert "<svg" in cards(outputs)
