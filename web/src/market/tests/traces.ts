@@ -1,7 +1,7 @@
 // Logs of simulated tasks, as make_vectors.py wrote them.
 
 import { fromHex } from "../bytes";
-import { type Entry, parse } from "../entries";
+import { type Entry, type LogEntry, parse } from "../entries";
 import type { TaskCreated, TaskEvent } from "../events";
 import { type Item, begin } from "../fold";
 import { address, digestOf, taskOf } from "../ids";
@@ -9,10 +9,14 @@ import { planOf } from "../plan";
 import type { State } from "../task";
 import type { Json } from "./vectors";
 
-const BYTES = new Set(["root", "signingKey", "recipient", "creditsRoot", "proposal"]);
-const MONEY = new Set(["unitPrice", "reserved", "refunded", "compensation", "paid", "stakeReturned", "penalty", "finderFee", "forfeited", "logPosition"]);
+const BYTES = new Set(["root", "signingKey", "recipient", "creditsRoot", "proposal", "seed"]);
+const MONEY = new Set(["unitPrice", "reserved", "refunded", "compensation", "paid", "stakeReturned", "penalty", "finderFee", "forfeited", "logPosition", "bond", "bondReturned", "amount", "toFinder", "toClient"]);
 
 export function field(name: string, value: Json): unknown {
+  if (Array.isArray(value)) return value.map((item) => field(name, item));
+  if (typeof value === "object" && value !== null) {
+    return Object.fromEntries(Object.entries(value as Json).map(([inner, item]) => [inner, field(inner, item)]));
+  }
   if (typeof value !== "string") return value;
   if (BYTES.has(name)) return fromHex(value);
   if (MONEY.has(name)) return BigInt(value);
@@ -21,7 +25,7 @@ export function field(name: string, value: Json): unknown {
 
 export function itemOf(each: Json): Item {
   const timeNs = BigInt(each.time);
-  if (each.entry) return { timeNs, entry: parse(fromHex(each.entry)) as Entry };
+  if (each.entry) return { timeNs, entry: parse(fromHex(each.entry)) as Entry | LogEntry };
   const fields = Object.entries(each.fields as Json).map(([name, value]) => [name, field(name, value)]);
   return { timeNs, event: { name: each.event, ...Object.fromEntries(fields) } as TaskEvent };
 }
