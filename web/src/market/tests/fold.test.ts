@@ -15,7 +15,7 @@ import { address, taskOf } from "../ids";
 import { auditHash, proof, verify } from "../merkle";
 import { escrow, planOf } from "../plan";
 import { SECOND_NS, type State, leavesOf, rootOf, subject } from "../task";
-import { beginOf, field, itemOf } from "./traces";
+import { FOLDS, beginOf, field, itemOf } from "./traces";
 import { type Json, vectors } from "./vectors";
 
 const hexOf = (text: string): Value => fromHex(text);
@@ -84,13 +84,6 @@ function summary(state: State): Value {
     }),
   };
 }
-
-/** The traces, each whole: a branch is written without the items that it shares. */
-const FOLDS: Json[] = vectors("folds").map((each: Json, _: number, all: Json[]) => {
-  if (each.of === undefined) return each;
-  const trunk = all[each.of];
-  return { ...trunk, ...each, items: [...trunk.items.slice(0, each.after), ...each.items] };
-});
 
 describe("the fold", () => {
   it.each(FOLDS)("is Python's, item by item, with faults $faults", (trace) => {

@@ -7,7 +7,7 @@ import { type Item, begin } from "../fold";
 import { address, digestOf, taskOf } from "../ids";
 import { planOf } from "../plan";
 import type { State } from "../task";
-import type { Json } from "./vectors";
+import { type Json, vectors } from "./vectors";
 
 const BYTES = new Set(["root", "signingKey", "recipient", "creditsRoot", "proposal", "seed"]);
 const MONEY = new Set(["unitPrice", "reserved", "refunded", "compensation", "paid", "stakeReturned", "penalty", "finderFee", "forfeited", "logPosition", "bond", "bondReturned", "amount", "toFinder", "toClient"]);
@@ -45,3 +45,13 @@ export function beginOf(trace: Json): State {
   };
   return begin({ ...trace.place, task: taskOf(trace.place.task) }, event, BigInt(created.time));
 }
+
+/** The traces, each whole: a branch is written without the items that it shares. */
+export const FOLDS: Json[] = vectors("folds").map((each: Json, _: number, all: Json[]) => {
+  if (each.of === undefined) return each;
+  const trunk = all[each.of];
+  return { ...trunk, ...each, items: [...trunk.items.slice(0, each.after), ...each.items] };
+});
+
+/** Those that a client sees to the end. */
+export const TASKS: Json[] = FOLDS.filter((each) => each.of === undefined);
