@@ -465,8 +465,10 @@ export class TaskClient {
 
   /** A call of this task. What somebody did already, or comes too late, is no error: the log shows what is true. */
   async #call(call: Call): Promise<Landed> {
-    const trainer = "trainer" in call ? `/${call.trainer}` : "";
-    return await this.desk.ledger.call(`${this.record.task}/${call.name}${trainer}`, call);
+    const whose = "trainer" in call ? `/${call.trainer}` : "validator" in call ? `/${call.validator}` : "";
+    const which = "dispute" in call ? `/${call.dispute}` : "";
+    const since = "since" in call ? `/${call.since}` : "";
+    return await this.desk.ledger.call(`${this.record.task}/${call.name}${whose}${which}${since}`, call);
   }
 
   #outlook(): Outlook {

@@ -12,11 +12,14 @@ import { type Plan, planOf } from "./plan";
 /** As the contract of this version was compiled; a test compares it with `src/shoal/contracts/TrainingMarket.json`. */
 export const ABI = abiJson as Abi;
 
-/** What a browser asks of the contract. */
+/** What a browser asks of the contract. `since` (consensus time) tells a call from an earlier one of its kind. */
 export type Call =
   | { name: "createTask"; manifestHash: Digest; topic: bigint; signingKey: Bytes; recipient: Bytes; plan: Plan }
   | { name: "award"; task: TaskId; root: Bytes; unitPrice: bigint; primaries: number }
   | { name: "start" | "cancel" | "expire" | "settle"; task: TaskId }
+  | { name: "requestDraw" | "draw"; task: TaskId; since: bigint }
+  | { name: "drawJury" | "resolve"; task: TaskId; dispute: Digest; since: bigint }
+  | { name: "claimAudits"; task: TaskId; validator: Address; audits: number; proof: Bytes[] }
   | { name: "claim"; task: TaskId; trainer: Address; units: number; aggregates: number; noShow: boolean; proof: Bytes[] }
   | { name: "release"; task: TaskId; trainer: Address }
   | {
@@ -59,7 +62,14 @@ function argumentsOf(call: Call): unknown[] {
     case "cancel":
     case "expire":
     case "settle":
+    case "requestDraw":
+    case "draw":
       return [hex(call.task)];
+    case "drawJury":
+    case "resolve":
+      return [hex(call.dispute)];
+    case "claimAudits":
+      return [hex(call.task), hex(call.validator), call.audits, call.proof.map(hex)];
     case "claim": {
       const { trainer, units, aggregates, noShow, proof } = call;
       return [hex(call.task), hex(trainer), units, aggregates, noShow, proof.map(hex)];
@@ -101,10 +111,11 @@ export function decodeEvent(topics: readonly string[], data: string): TaskEvent 
 const KNOWN: ReadonlySet<string> = new Set<TaskEvent["name"]>([
   "TaskCreated", "Awarded", "Accepted", "TrainerReady", "Started", "CheckpointVoted", "CheckpointConfirmed",
   "ResultPublished", "ResultVoted", "ResultConfirmed", "Settled", "Claimed", "Cancelled", "Expired", "Released",
-  "DisputeOpened", "DisputeClosed", "ReplacementProposed", "ResultReplaced", "Slashed",
+  "AuditsClaimed", "DrawRequested", "Drawn", "DisputeOpened", "ReplacementProposed", "JuryRequested", "JuryDrawn", "Judged",
+  "JurorPaid", "JurorFined", "DisputeClosed", "ResultReplaced", "Slashed",
 ]);
 const BYTES = new Set(["root", "signingKey", "recipient", "creditsRoot", "proposal", "seed"]);
-const ADDRESSES = new Set(["client", "trainer", "voter", "validator", "account", "challenger", "accused", "juror", "to", "bondTo"]);
+const ADDRESSES = new Set(["client", "trainer", "voter", "validator", "account", "challenger", "accused", "juror", "bondTo"]);
 /** Whole numbers that may be larger than 2^53, or that are money. */
 const WIDE = new Set([
   "topic", "unitPrice", "escrow", "logPosition", "reserved", "refunded", "compensation", "paid", "stakeReturned",
@@ -119,7 +130,8 @@ function fieldOf(name: string, value: unknown): unknown {
     return ADDRESSES.has(name) ? address(value) : digestOf(value);
   }
   if (typeof value === "bigint" || typeof value === "number") return WIDE.has(name) ? BigInt(value) : Number(value);
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+  if (Array.isArray(value)) return value.map((item) => fieldOf(name, item));
+  if (typeof value === "object" && value !== null) {
     return Object.fromEntries(Object.entries(value).map(([inner, item]) => [inner, fieldOf(inner, item)]));
   }
   return value;

@@ -6,12 +6,15 @@ import type { Bytes } from "./bytes";
 import { fromHex } from "./bytes";
 import { CodecError, type Table, type Value, decode, digest, encode } from "./codec";
 import { type Address, type Digest, type TaskId, address, digestOf, taskOf } from "./ids";
-import { LOG_ENTRY_BYTES } from "./limits";
+import { AUTHOR_LOG_ENTRIES, LOG_ENTRY_BYTES, LOG_SEQUENCES, TOPIC_MESSAGE_BYTES } from "./limits";
 
-export const KINDS = ["manifest", "award", "assign", "envelope", "update", "void", "checkpoint", "result"] as const;
+export const KINDS = [
+  "manifest", "award", "assign", "envelope", "update", "void", "checkpoint", "result", "leave", "open", "verdict", "pin",
+] as const;
 export type Kind = (typeof KINDS)[number];
 const ENTRY = "shoal/entry/1";
 const BID = "shoal/bid-commitment/1";
+const LOG = "shoal/log/1";
 
 /** Whoever holds an Ed25519 key. */
 export interface Signer {
@@ -48,11 +51,25 @@ export interface BidCommitment {
   readonly signature: Bytes;
 }
 
+/**
+ * A batch of a participant's log lines, compressed. Outside the chain of entries: what counts never waits for it, and
+ * the fold only counts them.
+ */
+export interface LogEntry {
+  readonly type: "log";
+  readonly place: Place;
+  readonly author: Address;
+  readonly sequence: bigint;
+  readonly lines: Bytes;
+  readonly payload: Bytes;
+  readonly signature: Bytes;
+}
+
 export type Statement = Omit<Entry, "type" | "payload" | "signature">;
 
 export const hashOf = (entry: Entry): Digest => digestOf(digest(entry.payload));
 /** The bytes that travel: on the topic and in gossip alike. */
-export const dataOf = (entry: Entry | BidCommitment): Bytes => encode([entry.payload, entry.signature]);
+export const dataOf = (entry: Entry | BidCommitment | LogEntry): Bytes => encode([entry.payload, entry.signature]);
 export const samePlace = (a: Place, b: Place): boolean =>
   a.network === b.network && a.contract === b.contract && a.task === b.task;
 
@@ -75,7 +92,7 @@ export async function makeEntry(signer: Signer, said: Statement): Promise<Entry>
 }
 
 /** Parse bytes from a stranger; the signature is not checked, since its key depends on the state. */
-export function parse(data: Uint8Array): Entry | BidCommitment {
+export function parse(data: Uint8Array): Entry | BidCommitment | LogEntry {
   const outer = decode(data, LOG_ENTRY_BYTES);
   if (!Array.isArray(outer) || outer.length !== 2) throw new CodecError("not a signed entry");
   const [payload, signature] = outer as Value[];
@@ -91,11 +108,23 @@ export function parse(data: Uint8Array): Entry | BidCommitment {
       return { type: "bid", ...ids, payload, signature };
     }
   }
-  throw new CodecError("neither an entry nor a bid");
+  if (Array.isArray(fields) && fields[0] === LOG && fields.length === 7) {
+    if (data.length > TOPIC_MESSAGE_BYTES) throw new CodecError("log lines of more than one message");
+    return { ...parseLog(fields as Value[]), payload, signature };
+  }
+  throw new CodecError("neither an entry, nor a bid, nor log lines");
+}
+
+/**
+ * Whether a batch of log lines counts, by the number that is to follow and how many of its author there are already.
+ * Numbers may have gaps, since a batch may be lost; none counts twice.
+ */
+export function admits(entry: LogEntry, following: bigint, taken: number): boolean {
+  return following <= entry.sequence && entry.sequence < LOG_SEQUENCES && taken < AUTHOR_LOG_ENTRIES;
 }
 
 /** Ed25519 (RFC 8032). */
-export function signedBy(key: Bytes, said: Entry | BidCommitment): boolean {
+export function signedBy(key: Bytes, said: Entry | BidCommitment | LogEntry): boolean {
   try {
     return ed25519.verify(said.signature, said.payload, key, { zip215: false });
   } catch {
@@ -119,6 +148,15 @@ function parseEntry(fields: Value[]): Statement & { type: "entry" } {
   }
   const place = { network, contract, task: taskOf(task) };
   return { type: "entry", place, author: address(author), sequence, previous: digestOf(previous), kind, body };
+}
+
+function parseLog(fields: Value[]): Omit<LogEntry, "payload" | "signature"> {
+  const [, network, contract, task, author, sequence, lines] = fields;
+  const named = typeof network === "string" && typeof contract === "string" && isBytes(task, 32) && isBytes(author, 20);
+  if (!named || typeof sequence !== "bigint" || sequence < 0n || !isBytes(lines)) {
+    throw new CodecError("a field of log lines is wrong");
+  }
+  return { type: "log", place: { network, contract, task: taskOf(task) }, author: address(author), sequence, lines };
 }
 
 /** Whether this is bytes, of one size where that is given. */

@@ -44,6 +44,41 @@ export type CheckpointVoted = Of & Counts & {
   readonly voter: Address;
   readonly checkpoint: Digest;
 };
+/** A validator that was drawn, with what its entries in the log are checked by. */
+export interface Member {
+  readonly validator: Address;
+  readonly signingKey: Bytes;
+  readonly recipient: Bytes;
+}
+export type Drawn = Of & {
+  readonly name: "Drawn";
+  readonly round: number;
+  readonly seed: Bytes;
+  readonly committee: readonly Member[];
+};
+type OfDispute = Of & { readonly disputeId: Digest };
+export type DisputeOpened = OfDispute & {
+  readonly name: "DisputeOpened";
+  readonly kind: number;
+  readonly challenger: Address;
+  readonly accused: Address;
+  readonly subject: Digest;
+  readonly bond: Tinybar;
+};
+export type JuryDrawn = OfDispute & {
+  readonly name: "JuryDrawn";
+  readonly jury: readonly Member[];
+  /** Consensus second. */
+  readonly decideBy: number;
+};
+export type Judged = OfDispute & { readonly name: "Judged"; readonly juror: Address; readonly upheld: boolean };
+export type DisputeClosed = OfDispute & {
+  readonly name: "DisputeClosed";
+  readonly state: number;
+  readonly bondTo: Address;
+  readonly bondReturned: Tinybar;
+};
+export type Settled = Of & { readonly name: "Settled"; readonly reserved: Tinybar; readonly refunded: Tinybar };
 export type ResultPublished = Of & ResultClaim & { readonly name: "ResultPublished"; readonly voter: Address };
 export type ResultConfirmed = Of & ResultClaim & { readonly name: "ResultConfirmed"; readonly settleAfter: number };
 
@@ -58,7 +93,7 @@ export type TaskEvent =
   | ResultPublished
   | (Of & { name: "ResultVoted"; voter: Address; result: Digest; proposal: Bytes })
   | ResultConfirmed
-  | (Of & { name: "Settled"; reserved: Tinybar; refunded: Tinybar })
+  | Settled
   | (Of & {
       name: "Claimed";
       trainer: Address;
@@ -73,9 +108,16 @@ export type TaskEvent =
   | (Of & { name: "Cancelled"; refunded: Tinybar; compensation: Tinybar })
   | (Of & { name: "Expired"; reason: number; refunded: Tinybar; compensation: Tinybar })
   | (Of & { name: "Released"; trainer: Address; stakeReturned: Tinybar; compensation: Tinybar })
-  | (Of & { name: "DisputeOpened"; disputeId: Digest })
-  | (Of & { name: "DisputeClosed"; disputeId: Digest })
-  | (Of & { name: "ReplacementProposed"; disputeId: Digest; result: ResultClaim })
-  | (Of & { name: "ResultReplaced"; disputeId: Digest; result: Digest; settleAfter: number })
+  | (Of & { name: "AuditsClaimed"; validator: Address; audits: number; paid: Tinybar })
+  | (Of & { name: "DrawRequested"; round: number })
+  | Drawn
+  | DisputeOpened
+  | (OfDispute & { name: "ReplacementProposed"; result: ResultClaim })
+  | (OfDispute & { name: "JuryRequested" })
+  | JuryDrawn
+  | Judged
+  | (OfDispute & { name: "JurorPaid" | "JurorFined"; juror: Address; amount: Tinybar })
+  | DisputeClosed
+  | (OfDispute & { name: "ResultReplaced"; result: Digest; settleAfter: number })
   | (Of & { name: "Slashed"; trainer: Address; toFinder: Tinybar; toClient: Tinybar })
   | (Of & { name: "other" });

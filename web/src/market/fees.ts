@@ -1,7 +1,8 @@
 // What Hedera charges at most for what a tab sends: the fee schedule (HIP-1261) in tinycents, and the exchange rate.
 
-export const CALL_GAS = 300_000;
-export const CREATE_GAS = 1_200_000;
+export const CALL_GAS = 450_000;
+/** Of calls that write a plan, or that concern a whole jury. */
+export const LARGE_GAS = 1_200_000;
 const GAS_TINYCENTS = 852n;
 const TOPIC = 99_000_000n;
 const MESSAGE = 7_000_000n;

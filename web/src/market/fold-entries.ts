@@ -3,7 +3,8 @@
 import type { Holders } from "./assign";
 import { type Bytes, equal } from "./bytes";
 import { CodecError, type Table, type Value } from "./codec";
-import { type Entry, dataOf, hashOf, isBytes, samePlace, signedBy } from "./entries";
+import { type Entry, type LogEntry, admits, dataOf, hashOf, isBytes, samePlace, signedBy } from "./entries";
+import { creditsOf, expire, rulesOf, takeOpen, takeVerdict, waits } from "./fold-audits";
 import { type Address, address, digestOf } from "./ids";
 import * as limits from "./limits";
 import { manifestHash, parseManifest } from "./manifest";
@@ -11,13 +12,13 @@ import { awardHash, root } from "./merkle";
 import {
   type Author,
   type Checkpoint,
+  LEFT,
   type Mark,
   type Seat,
   type State,
   type Update,
   aggregator,
   deliveredInOrder,
-  finalMark,
   holder,
   inputsOf,
   markOf,
@@ -53,6 +54,15 @@ export function takeEntry(before: State, entry: Entry): State {
   return after !== state ? hearEarly(after) : keepEarly(state, entry);
 }
 
+/** Count a batch of log lines; nothing is ever decided by what they say. */
+export function takeLog(state: State, entry: LogEntry): State {
+  const author = state.authors.get(entry.author);
+  if (!author || !admits(entry, author.logNext, author.logEntries)) return state;
+  if (!samePlace(entry.place, state.place) || !signedBy(author.signingKey, entry)) return state;
+  const counted = { logNext: entry.sequence + 1n, logEntries: author.logEntries + 1 };
+  return withAuthor(state, entry.author, { ...author, ...counted });
+}
+
 /** Let statements that came too early speak, now that something has changed, and forget those of past rounds. */
 export function hearEarly(before: State): State {
   let state = before;
@@ -78,8 +88,21 @@ export function hearEarly(before: State): State {
 export function finish(state: State): State {
   const last = state.checkpoints.at(-1)!;
   const marks = markOf(state, last.round) ? state.marks : [...state.marks, mark(state, last)];
-  return { ...state, marks, phase: "finished", turnNs: state.nowNs, result: null };
+  return close({ ...state, marks, phase: "finished", turnNs: state.nowNs, result: null });
 }
+
+/** Say what everybody is owed, once the last audits are done: from then on it does not change. */
+export function close(state: State): State {
+  if (state.phase !== "finished" || state.final || waits(state)) return state;
+  const final = rulesOf(state) ? mark(state, state.checkpoints.at(-1)!) : state.marks.at(-1)!;
+  return { ...state, final, turnNs: state.nowNs };
+}
+
+/** Audits whose time has come. */
+export const expireAudits = (state: State): State => hearEarly(settleSeats(expire(state)));
+
+/** A seat may have been lost, or the last audit have ended. */
+const settleSeats = (state: State): State => close(endIfNothingLeft(state));
 
 /** A task whose every chunk has lapsed, or is void, ends with the checkpoint it has. */
 export function endIfNothingLeft(state: State): State {
@@ -245,7 +268,7 @@ function withCheckpoint(before: State, checkpoint: Checkpoint): State {
 }
 
 const resultRule: Rule = (state, author, body) => {
-  const final = finalMark(state);
+  const { final } = state;
   if (state.phase !== "finished" || !final || state.result) return state;
   if (aggregator(state)?.trainer !== author || whole(body["round"]) !== final.round) return state;
   const envelope = bytes(body["envelope"]);
@@ -254,6 +277,27 @@ const resultRule: Rule = (state, author, body) => {
   return { ...state, result: note, notes: new Map(state.notes).set(note.object, note), turnNs: state.nowNs };
 };
 
+/**
+ * A trainer gives its seat back: who holds its chunks beside it takes over at once, and nobody waits for it. It costs no
+ * penalty, as a chunk that it calls void in every round would cost none: what it delivered is paid, and its vote stays.
+ */
+const leaveRule: Rule = (state, author, body) => {
+  const seat = seatOf(state, author);
+  if (Object.keys(body).length || !seat || seat.lost) return state;
+  if (state.phase !== "awarded" && state.phase !== "running") return state;
+  const seats = state.seats.map((each) => (each === seat ? { ...each, lost: LEFT } : each));
+  return endIfNothingLeft({ ...state, seats, turnNs: state.nowNs });
+};
+
+/** Only noted: nothing in a task depends on IPFS, and whoever fetches compares with the hashes on chain. */
+const pinRule: Rule = (state, author, body) => {
+  const [what, cid] = [text(body["what"]), text(body["cid"])];
+  if (author !== state.client || !PINNED.has(what) || state.pins.has(what)) return state;
+  if (cid.length > limits.CID_CHARACTERS || !/^[A-Za-z0-9]+$/.test(cid)) return state;
+  return { ...state, pins: new Map(state.pins).set(what, cid) };
+};
+
+const PINNED: ReadonlySet<string> = new Set(["graph", "manifest", "result"]);
 const EARLY: ReadonlySet<string> = new Set(["update", "void", "checkpoint", "result"]);
 const RULES: Readonly<Record<string, Rule>> = {
   manifest: manifestRule,
@@ -264,6 +308,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   void: voidRule,
   checkpoint: checkpointRule,
   result: resultRule,
+  leave: leaveRule,
+  open: takeOpen,
+  verdict: (state, author, body) => settleSeats(takeVerdict(state, author, body)),
+  pin: pinRule,
 };
 
 function mark(state: State, checkpoint: Checkpoint): Mark {
@@ -271,10 +319,12 @@ function mark(state: State, checkpoint: Checkpoint): Mark {
     trainer: seat.trainer,
     units: state.units.get(seat.trainer) ?? 0,
     aggregates: state.aggregates.get(seat.trainer) ?? 0,
+    // Who left had said so.
     // Never ready is no absence: nobody can tell a lazy trainer from one whose envelope the client has spoilt.
-    noShow: Boolean(seat.lost),
+    noShow: seat.lost !== "" && seat.lost !== LEFT,
   }));
-  return { round: checkpoint.round, checkpoint: checkpoint.state, logPosition: checkpoint.timeNs, credits };
+  const auditCredits = creditsOf(state);
+  return { round: checkpoint.round, checkpoint: checkpoint.state, logPosition: checkpoint.timeNs, credits, auditCredits };
 }
 
 function withAuthor(state: State, who: Address, author: Author): State {

@@ -2,16 +2,18 @@
 
 import { equal } from "./bytes";
 import type { Accepted, CheckpointVoted, Counts, ResultConfirmed, ResultPublished, TaskEvent } from "./events";
-import { endIfNothingLeft, hearEarly } from "./fold-entries";
-import { type Address, type Digest, ZERO_DIGEST } from "./ids";
+import { finderOf, gained, takeBallot, takeDispute, takeDrawn, takeJury, takeJuryRequest, takeRuling } from "./fold-audits";
+import { close, endIfNothingLeft, hearEarly } from "./fold-entries";
+import type { Address, Digest } from "./ids";
 import {
   type Checkpoint,
   type Claim,
   type Mark,
   type State,
   aggregatesOf,
-  finalMark,
+  auditsOf,
   markOf,
+  newAuthor,
   rootOf,
   subject,
   unitsOf,
@@ -36,30 +38,30 @@ export function takeEvent(state: State, event: TaskEvent): State {
     case "ResultVoted":
       return voted(state, event);
     case "CheckpointConfirmed":
-      return { ...state, progressRound: event.round, progressRoot: event.creditsRoot };
+      return { ...state, progressRound: event.round, progressRoot: event.creditsRoot, progressNs: state.nowNs };
     case "ResultConfirmed":
       return { ...state, phase: "settling", confirmed: event };
     case "Settled":
-      return { ...state, phase: "settled", settledNs: state.nowNs, refunded: event.refunded };
-    case "DisputeOpened":
-      return { ...state, openDisputes: state.openDisputes + 1 };
-    case "DisputeClosed":
-      return { ...state, openDisputes: state.openDisputes - 1 };
+      return { ...state, phase: "settled", settled: event, settledNs: state.nowNs, refunded: event.refunded };
     case "ReplacementProposed":
       return { ...state, replacements: new Map(state.replacements).set(event.disputeId, event.result) };
     case "ResultReplaced":
       return replaced(state, event.disputeId, event.settleAfter);
     case "Slashed":
-      return slashed(state, event.trainer);
+      return slashed(state, event);
     case "Claimed": {
-      const { paid, stakeReturned } = event;
-      return claimed(state, event.trainer, { paid, stakeReturned, penalty: event.penalty + event.finderFee });
+      const { trainer, paid, stakeReturned, forfeited, finderFee } = event;
+      const after = claimed(state, trainer, { paid, stakeReturned, penalty: event.penalty + finderFee, forfeited, finderFee });
+      const finder = finderOf(after, null);
+      return finder ? gained(after, finder, finderFee) : after;
     }
     case "Released":
       return claimed(state, event.trainer, {
         paid: event.compensation,
         stakeReturned: event.stakeReturned,
         penalty: 0n,
+        forfeited: 0n,
+        finderFee: 0n,
       });
     case "Cancelled":
     case "Expired": {
@@ -68,19 +70,43 @@ export function takeEvent(state: State, event: TaskEvent): State {
       const refunded = state.refunded + event.refunded;
       return { ...state, phase, refunded, compensation: event.compensation };
     }
-    case "TaskCreated":
-    case "other":
+    default:
+      return court(state, event);
+  }
+}
+
+/** What the events of audits and disputes say. */
+function court(state: State, event: TaskEvent): State {
+  switch (event.name) {
+    case "DrawRequested":
+      return { ...state, drawRequestedNs: state.nowNs };
+    case "Drawn":
+      return close(takeDrawn(state, event));
+    case "DisputeOpened":
+      return takeDispute(state, event);
+    case "JuryRequested":
+      return takeJuryRequest(state, event.disputeId);
+    case "JuryDrawn":
+      return takeJury(state, event);
+    case "Judged":
+      return takeBallot(state, event);
+    case "JurorPaid":
+      return gained(state, event.juror, event.amount);
+    case "DisputeClosed":
+      return takeRuling(state, event);
+    case "AuditsClaimed":
+      return { ...state, auditClaims: new Map(state.auditClaims).set(event.validator, event.paid) };
+    default:
       return state;
   }
 }
 
 function accepted(state: State, event: Accepted): State {
   const { trainer, signingKey, recipient, units, rank } = event;
-  const author = { signingKey, sequence: 0n, head: ZERO_DIGEST, entries: 0, sizeBytes: 0, equivocated: false };
   return {
     ...state,
-    seats: [...state.seats, { trainer, signingKey, recipient, units, rank, ready: false, lost: "" }],
-    authors: new Map(state.authors).set(trainer, author),
+    seats: [...state.seats, { trainer, signingKey, recipient, units, rank, ready: false, lost: "", slashed: false }],
+    authors: new Map(state.authors).set(trainer, newAuthor(signingKey)),
   };
 }
 
@@ -114,7 +140,7 @@ function voted(before: State, event: Vote): State {
     const mark = markOf(state, event.round);
     if (mark && same(state, mark, event, event.checkpoint)) about = subject(mark);
   } else {
-    const mark = finalMark(state);
+    const mark = state.final;
     if (mark) about = subject(mark, event.result);
     if (event.name === "ResultPublished") {
       // Its log position makes it another proposal, which nobody else's confirmation is for.
@@ -132,20 +158,22 @@ function same(state: State, mark: Mark, event: Counts, checkpoint: Digest): bool
     mark.checkpoint === checkpoint &&
     unitsOf(mark) === event.units &&
     aggregatesOf(mark) === event.aggregates &&
-    event.audits === 0 &&
+    auditsOf(mark) === event.audits &&
     equal(rootOf(mark, state.place), event.creditsRoot)
   );
 }
 
 /** It has lost its seat; while the task runs its backups take over, with the whole time for it. */
-function slashed(before: State, trainer: Address): State {
-  const seats = before.seats.map((seat) => (seat.trainer === trainer ? { ...seat, lost: "slashed" } : seat));
-  if (before.phase !== "running") return { ...before, seats };
-  return hearEarly(endIfNothingLeft({ ...before, seats, turnNs: before.nowNs }));
+function slashed(before: State, event: Extract<TaskEvent, { name: "Slashed" }>): State {
+  const finder = finderOf(before, event.trainer);
+  const paid = gained(finder ? gained(before, finder, event.toFinder) : before, before.client, event.toClient);
+  const seats = paid.seats.map((seat) => (seat.trainer === event.trainer ? { ...seat, lost: "slashed", slashed: true } : seat));
+  if (paid.phase !== "running") return close({ ...paid, seats });
+  return hearEarly(endIfNothingLeft({ ...paid, seats, turnNs: paid.nowNs }));
 }
 
 /** A jury's word stands in the place of the quorum's. */
-function replaced(state: State, dispute: string, settleAfter: number): State {
+function replaced(state: State, dispute: Digest, settleAfter: number): State {
   const right = state.replacements.get(dispute)!;
   const confirmed: ResultConfirmed = { ...right, name: "ResultConfirmed", taskId: state.place.task, settleAfter };
   return { ...state, phase: "settling", confirmed };

@@ -10,7 +10,7 @@ import { type Bytes, toHex } from "./bytes";
 import { type AccountState, type Call, decodeAccount, decodeEvent, decodeRevert, encodeAccountView, encodeCall } from "./contract";
 import { CallReverted, LedgerError } from "./errors";
 import type { TaskEvent } from "./events";
-import { CALL_GAS, CREATE_GAS, type Kind, type Rate, feeCap } from "./fees";
+import { CALL_GAS, LARGE_GAS, type Kind, type Rate, feeCap } from "./fees";
 import { type Address, type TaskId, address } from "./ids";
 import * as limits from "./limits";
 import { type Message, Mirror, parseTime, pause, readTopic } from "./mirror";
@@ -28,6 +28,7 @@ const JITTER_NS = 3_000_000_000;
 const LAG_NS = 10n * SECOND_NS;
 const POLL_MS = 500;
 const DENIALS = 3;
+const LARGE: ReadonlySet<Call["name"]> = new Set(["createTask", "draw", "drawJury", "resolve"]);
 
 export interface LedgerSettings {
   readonly network: string;
@@ -180,7 +181,7 @@ export class Ledger extends LedgerReader {
   /** A function of the contract, after a free simulation that catches most refusals before they cost a fee. */
   async call(name: string, call: Call, value: Tinybar = 0n): Promise<Landed> {
     const data = encodeCall(call);
-    const gas = call.name === "createTask" ? CREATE_GAS : CALL_GAS;
+    const gas = LARGE.has(call.name) ? LARGE_GAS : CALL_GAS;
     const before = async (): Promise<void> => {
       const { status, body } = await this.simulate(data, this.address, gas, value);
       if (status === 200) return;

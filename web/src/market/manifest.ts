@@ -25,6 +25,16 @@ export interface Rules {
   readonly confirmEvery: number;
 }
 
+/** How audits are judged, in seconds of consensus time. */
+export interface AuditRules {
+  /** A trainer that has not opened a drawn unit by then is a no-show; and so long the last draw is waited for. */
+  readonly openS: number;
+  /** What a validator has for each of its units, from their opening. */
+  readonly verdictS: number;
+  /** How far an update may be from what the validator finds, in millionths of its norm. */
+  readonly tolerancePpm: number;
+}
+
 export interface Manifest {
   /** 16 random bytes: the same training can be bought twice. */
   readonly nonce: Bytes;
@@ -41,14 +51,16 @@ export interface Manifest {
   /** Size of every update, checkpoint and result object. */
   readonly slotBytes: number;
   readonly rules: Rules;
-  /** For people: name, rows, classes, shape. Never data. */
+  /** For people: name, rows, classes, shape, and under `graph_cid` where IPFS has the document. Never data. */
   readonly summary: Table;
+  /** Of a task with audits. */
+  readonly audit?: AuditRules;
   /** Signing key of the node that takes the opened bids and serves the document; without it, the client's own. */
   readonly via?: Bytes;
 }
 
 export function manifestBytes(manifest: Manifest): Bytes {
-  const { rules } = manifest;
+  const { rules, audit } = manifest;
   return encode({
     v: 1n,
     nonce: manifest.nonce,
@@ -63,6 +75,7 @@ export function manifestBytes(manifest: Manifest): Bytes {
     slot_bytes: BigInt(manifest.slotBytes),
     rules: [rules.roundTimeoutS, rules.aggregateTimeoutS, rules.confirmEvery].map(BigInt),
     summary: manifest.summary,
+    ...(audit ? { audit: [audit.openS, audit.verdictS, audit.tolerancePpm].map(BigInt) } : {}),
     ...(manifest.via ? { via: manifest.via } : {}),
   });
 }
@@ -86,6 +99,7 @@ export function parseManifest(data: Uint8Array): Manifest {
     slotBytes: whole(value["slot_bytes"], 1, limits.WEIGHTS_BYTES),
     rules: rulesOf(value["rules"]),
     summary: table(value["summary"]),
+    ...(value["audit"] === undefined ? {} : { audit: auditOf(value["audit"]) }),
     ...(value["via"] === undefined ? {} : { via: sized(value["via"], 32) }),
   };
   if (value["v"] !== 1n || !manifest.chunks.length || manifest.chunks.length > limits.CHUNKS) {
@@ -115,6 +129,15 @@ function rulesOf(value: Value | undefined): Rules {
     roundTimeoutS: whole(round, 1, limits.TASK_LIFE_S),
     aggregateTimeoutS: whole(aggregate, 1, limits.TASK_LIFE_S),
     confirmEvery: whole(confirm, 1, limits.ROUNDS),
+  };
+}
+
+function auditOf(value: Value | undefined): AuditRules {
+  const [open, verdict, tolerance] = list(value, 3);
+  return {
+    openS: whole(open, 1, limits.TASK_LIFE_S),
+    verdictS: whole(verdict, 1, limits.TASK_LIFE_S),
+    tolerancePpm: whole(tolerance, 0, 1_000_000),
   };
 }
 

@@ -18,11 +18,19 @@ export interface CreditLeaf {
   readonly noShow: boolean;
 }
 
+/** What one validator earned. */
+export interface AuditLeaf {
+  readonly validator: Address;
+  readonly audits: number;
+}
+
 export const EMPTY_ROOT: Bytes = new Uint8Array(32);
 
 export const awardHash = (task: TaskId, leaf: AwardLeaf): Bytes => leafHash(task, leaf.trainer, leaf.units, leaf.rank);
 export const creditHash = (task: TaskId, leaf: CreditLeaf): Bytes =>
   leafHash(task, leaf.trainer, leaf.units, leaf.aggregates, leaf.noShow ? 1 : 0);
+/** Of three words, so that it never passes for a trainer's leaf of five. */
+export const auditHash = (task: TaskId, leaf: AuditLeaf): Bytes => leafHash(task, leaf.validator, leaf.audits);
 
 /** The root over leaf hashes in this order; 32 zero bytes when there are none. */
 export function root(leaves: readonly Bytes[]): Bytes {

@@ -52,8 +52,12 @@ export function planOf(values: Readonly<Record<string, unknown>>): Plan {
   return Object.fromEntries(made) as unknown as Plan;
 }
 
-/** The worst case, locked at creation: every unit at the ceiling, every aggregate and every audit. */
+/**
+ * The worst case, locked at creation: every unit at the ceiling, every aggregate, every audit, and the
+ * compensation of every seat that may be left out at the start.
+ */
 export function escrow(plan: Plan): Tinybar {
   const units = BigInt(plan.chunks * plan.rounds) * plan.maxUnitPrice;
-  return units + BigInt(plan.rounds) * plan.aggregatePrice + BigInt(plan.audits) * plan.auditPrice;
+  const leftOut = BigInt(plan.seats - plan.minTrainers) * plan.compensation;
+  return units + BigInt(plan.rounds) * plan.aggregatePrice + BigInt(plan.audits) * plan.auditPrice + leftOut;
 }

@@ -1,15 +1,16 @@
 // The state of a task: what the fold of its log knows, as plain values that are never changed in place.
 
 import type { Holders } from "./assign";
+import { type Audit, type Dispute, RULING } from "./audits";
 import type { Bytes } from "./bytes";
 import { toHex } from "./bytes";
 import { type Table, digest, encode } from "./codec";
 import { fromHex } from "./bytes";
 import type { Place } from "./entries";
-import type { ResultClaim, ResultConfirmed } from "./events";
+import type { Member, ResultClaim, ResultConfirmed, Settled } from "./events";
 import { type Address, type Digest, ZERO_DIGEST, digestOf } from "./ids";
 import type { Manifest } from "./manifest";
-import { type AwardLeaf, type CreditLeaf, creditHash, root } from "./merkle";
+import { type AuditLeaf, type AwardLeaf, type CreditLeaf, auditHash, creditHash, root } from "./merkle";
 import type { Tinybar } from "./money";
 import type { Plan } from "./plan";
 
@@ -17,6 +18,9 @@ export const SECOND_NS = 1_000_000_000n;
 
 export type Phase = "open" | "awarded" | "running" | "finished" | "settling" | "settled" | "cancelled" | "expired";
 export const isOver = (phase: Phase): boolean => phase === "settled" || phase === "cancelled" || phase === "expired";
+
+/** Why a seat is lost that its trainer gave back. */
+export const LEFT = "left";
 
 /** An accepted trainer. `lost` says why it lost its seat; empty while it holds it. */
 export interface Seat {
@@ -27,6 +31,8 @@ export interface Seat {
   readonly rank: number;
   readonly ready: boolean;
   readonly lost: string;
+  /** A jury found fraud: no vote, no pay, and a part of its stake is gone. */
+  readonly slashed: boolean;
 }
 export const isActive = (seat: Seat): boolean => seat.ready && !seat.lost;
 
@@ -65,6 +71,7 @@ export interface Mark {
   readonly checkpoint: Digest;
   readonly logPosition: bigint;
   readonly credits: readonly CreditLeaf[];
+  readonly auditCredits: readonly AuditLeaf[];
 }
 
 /** The publisher's entry: the encrypted result in its slot, and the envelope that opens it. */
@@ -90,12 +97,32 @@ export interface Author {
   readonly entries: number;
   readonly sizeBytes: number;
   readonly equivocated: boolean;
+  /** The number of its next batch of log lines, which are no entries of its chain. */
+  readonly logNext: bigint;
+  readonly logEntries: number;
 }
+
+/** The chain of an author who has said nothing yet. */
+export const newAuthor = (signingKey: Bytes): Author => ({
+  signingKey,
+  sequence: 0n,
+  head: ZERO_DIGEST,
+  entries: 0,
+  sizeBytes: 0,
+  equivocated: false,
+  logNext: 0n,
+  logEntries: 0,
+});
 
 export interface Claim {
   readonly paid: Tinybar;
   readonly stakeReturned: Tinybar;
+  /** Of the stake, for a no-show or a wrong vote; the finder's part included. */
   readonly penalty: Tinybar;
+  /** Pay of a slashed trainer, which goes to the client. */
+  readonly forfeited: Tinybar;
+  /** Of the penalty, what goes to whoever found a wrong vote. */
+  readonly finderFee: Tinybar;
 }
 
 type Of<Key, Item> = ReadonlyMap<Key, Item>;
@@ -128,20 +155,38 @@ export interface State {
   readonly units: Of<Address, number>;
   readonly aggregates: Of<Address, number>;
   readonly marks: readonly Mark[];
+  /** What the result settles: set once there is no more round to train and, where there are audits, these are done. */
+  readonly final: Mark | null;
   readonly votes: ReadonlySet<string>;
   readonly progressRound: number;
+  readonly progressNs: bigint;
   readonly progressRoot: Bytes;
   readonly result: ResultNote | null;
   readonly notes: Of<Digest, ResultNote>;
   readonly publishers: number;
   readonly published: ReadonlySet<Digest>;
   readonly confirmed: ResultConfirmed | null;
+  readonly settled: Settled | null;
   readonly settledNs: bigint;
   readonly claims: Of<Address, Claim>;
   readonly refunded: Tinybar;
   readonly compensation: Tinybar;
-  readonly openDisputes: number;
-  readonly replacements: Of<string, ResultClaim>;
+  /** When a draw was asked for that was not made yet; 0 where none was. */
+  readonly drawRequestedNs: bigint;
+  /** Up to which round the draws have gone. */
+  readonly drawnRound: number;
+  /** Every validator that was drawn, as auditor or juror. */
+  readonly members: Of<Address, Member>;
+  /** By `unitKey`, in the order of the draws. */
+  readonly audits: Of<string, Audit>;
+  readonly disputes: Of<Digest, Dispute>;
+  readonly auditClaims: Of<Address, Tinybar>;
+  /** What the court gave to whom, beside pay: bonds, jurors' fees, fines, parts of a slashed stake. */
+  readonly gains: Of<Address, Tinybar>;
+  /** What open or past disputes propose as the result. */
+  readonly replacements: Of<Digest, ResultClaim>;
+  /** What the client has pinned to IPFS, by its own word: `graph`, `manifest` or `result`, and the CID. */
+  readonly pins: Of<string, string>;
   readonly authors: Of<Address, Author>;
 }
 
@@ -178,9 +223,8 @@ export function aggregator(state: State): Seat | null {
 export const markOf = (state: State, round: number): Mark | undefined =>
   state.marks.find((mark) => mark.round === round);
 
-/** The mark that the result settles, once there is no more round to train. */
-export const finalMark = (state: State): Mark | null =>
-  state.phase !== "running" && state.marks.length ? state.marks.at(-1)! : null;
+export const openDisputes = (state: State): number =>
+  [...state.disputes.values()].filter((each) => each.ruling === RULING.open).length;
 
 export const deliveredInOrder = (state: State): Update[] =>
   [...state.updates.values()].sort((a, b) => a.chunk - b.chunk);
@@ -200,7 +244,12 @@ export function inputsOf(updates: readonly Update[]): Digest {
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
 export const unitsOf = (mark: Mark): number => sum(mark.credits.map((leaf) => leaf.units));
 export const aggregatesOf = (mark: Mark): number => sum(mark.credits.map((leaf) => leaf.aggregates));
-export const leavesOf = (mark: Mark, place: Place): Bytes[] => mark.credits.map((leaf) => creditHash(place.task, leaf));
+export const auditsOf = (mark: Mark): number => sum(mark.auditCredits.map((leaf) => leaf.audits));
+/** Of the tree of credits: the trainers', then the validators'. */
+export const leavesOf = (mark: Mark, place: Place): Bytes[] => [
+  ...mark.credits.map((leaf) => creditHash(place.task, leaf)),
+  ...mark.auditCredits.map((leaf) => auditHash(place.task, leaf)),
+];
 export const rootOf = (mark: Mark, place: Place): Bytes => root(leavesOf(mark, place));
 
 /** One name for everything that a vote is about. */
@@ -211,6 +260,7 @@ export function subject(mark: Mark, result: Digest = ZERO_DIGEST): string {
     BigInt(leaf.aggregates),
     leaf.noShow,
   ]);
+  const audits = mark.auditCredits.map((leaf) => [fromHex(leaf.validator), BigInt(leaf.audits)]);
   const head = [BigInt(mark.round), fromHex(mark.checkpoint), fromHex(result), mark.logPosition];
-  return toHex(digest(encode([...head, rows, []])));
+  return toHex(digest(encode([...head, rows, audits])));
 }

@@ -1,7 +1,7 @@
 // Following one task in a tab: the fold of its log as the mirror shows it, and the sealed bids beside it.
 
 import { CodecError } from "./codec";
-import { type BidCommitment, type Entry, type Place, parse } from "./entries";
+import { type BidCommitment, type Entry, type LogEntry, type Place, parse } from "./entries";
 import { MarketError } from "./errors";
 import type { TaskCreated } from "./events";
 import { type Item, advance, begin, step } from "./fold";
@@ -74,7 +74,7 @@ export class TaskLog {
     const placed: Placed[] = events.map(({ timeNs, index, event }) => ({ timeNs, index, what: { timeNs, event } }));
     for (const { timeNs, data } of messages) {
       const parsed = parsedOrNull(data);
-      if (parsed?.type === "entry") placed.push({ timeNs, index: 0, what: { timeNs, entry: parsed } });
+      if (parsed?.type === "entry" || parsed?.type === "log") placed.push({ timeNs, index: 0, what: { timeNs, entry: parsed } });
       else if (parsed) placed.push({ timeNs, index: 0, what: parsed });
     }
     return placed.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : a.index - b.index));
@@ -103,7 +103,7 @@ interface Placed {
 }
 
 /** Anyone may write anything on a topic. */
-function parsedOrNull(data: Uint8Array): Entry | BidCommitment | null {
+function parsedOrNull(data: Uint8Array): Entry | BidCommitment | LogEntry | null {
   try {
     return parse(data);
   } catch (error) {

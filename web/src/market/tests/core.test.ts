@@ -143,6 +143,24 @@ describe("entries", () => {
     }
     expect(() => parse(encode([t]))).toThrow(CodecError);
   });
+
+  it("parses batches of log lines, of one message at most", () => {
+    const [a, t] = [new Uint8Array(20), new Uint8Array(32)];
+    const inner = (fields: Json): Uint8Array => encode([encode(fields), new Uint8Array(64)]);
+    const lines = (size: number): Json => ["shoal/log/1", "n", "c", t, a, 7n, new Uint8Array(size)];
+    expect(parse(inner(lines(800)))).toMatchObject({ type: "log", sequence: 7n, place: { network: "n", contract: "c" } });
+    for (const bad of [
+      lines(1_000),
+      ["shoal/log/1", "n", "c", t, a, -1n, t],
+      ["shoal/log/1", "n", "c", t, a, true, t],
+      ["shoal/log/1", "n", "c", t, t, 0n, t],
+      ["shoal/log/1", "n", "c", t, a, 0n, "text"],
+      ["shoal/log/1", "n", "c", t, a, 0n, t, t],
+      ["shoal/log/2", "n", "c", t, a, 0n, t],
+    ]) {
+      expect(() => parse(inner(bad))).toThrow(CodecError);
+    }
+  });
 });
 
 describe("manifest", () => {
@@ -155,6 +173,17 @@ describe("manifest", () => {
     const odd = decode(fromHex(cbor as string), 1 << 16) as Json;
     for (const change of [{ v: 2n }, { more: 1n }, { chunks: [] }, { slot_bytes: 0n }, { nonce: new Uint8Array(15) }]) {
       expect(() => parseManifest(encode({ ...odd, ...change } as Json))).toThrow(CodecError);
+    }
+  });
+
+  it("keeps the rules of audits within bounds", () => {
+    const value = decode(fromHex(given.manifests[0].cbor), 1 << 16) as Json;
+    const audited = encode({ ...value, audit: [60n, 120n, 10_000n] } as Json);
+    const manifest = parseManifest(audited);
+    expect(manifest.audit).toEqual({ openS: 60, verdictS: 120, tolerancePpm: 10_000 });
+    expect(manifestBytes(manifest)).toEqual(audited);
+    for (const audit of [[0n, 1n, 1n], [1n, 604_801n, 1n], [1n, 1n, 1_000_001n], [1n, 1n], [1n, 1n, 1n, 1n], null]) {
+      expect(() => parseManifest(encode({ ...value, audit } as Json))).toThrow(CodecError);
     }
   });
 

@@ -5,8 +5,8 @@ import { advance, step } from "../fold";
 import { outlook } from "../outlook";
 import type { TaskRecord } from "../record";
 import { SECOND_NS, type State } from "../task";
-import { beginOf, itemOf } from "./traces";
-import { type Json, vectors } from "./vectors";
+import { TASKS, beginOf, itemOf } from "./traces";
+import type { Json } from "./vectors";
 
 const record = { uploaded: true, topic: 7n, agreedStorage: 0n, manifest: new Uint8Array(900), wish: { trainers: 3 } } as unknown as TaskRecord;
 
@@ -17,7 +17,7 @@ function states(trace: Json): State[] {
 }
 
 describe("what a tab tells", () => {
-  const all = states(vectors("folds")[0]);
+  const all = states(TASKS[0]);
 
   it("asks for the tab until the start, and for ever fewer confirmations", () => {
     const before = outlook(record, null);
@@ -44,7 +44,7 @@ describe("what a tab tells", () => {
 });
 
 describe("duties about money", () => {
-  it.each(vectors("folds") as Json[])("are none before their time, and end with the task, with faults $faults", (trace) => {
+  it.each(TASKS)("are none before their time, and end with the task, with faults $faults", (trace) => {
     const all = states(trace);
     const open = all[1]!;
     expect(payments(open)).toEqual([]);
@@ -54,7 +54,7 @@ describe("duties about money", () => {
   });
 
   it("claim for those that do not, with the proof that the contract asks for", () => {
-    const all = states(vectors("folds")[0]);
+    const all = states(TASKS[0]);
     const settled = all.find((state) => state.phase === "settled" && !state.claims.size)!;
     expect(payments(settled)).toEqual([]);
     expect(isClosed(settled)).toBe(false);
