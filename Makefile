@@ -20,7 +20,8 @@ repo: $(STAMP)/tools ## Set up .venv with everything, tests and checks included;
 demo: $(STAMP)/run ## Train a model on a whole local network and show every tinybar
 	@$(BIN)/shoal demo $(ARGS)
 
-test: $(STAMP)/tools contracts $(STAMP)/js $(STAMP)/js-libp2p ## Install what tests need, compile the contract again, run all tests
+test: $(STAMP)/tools contracts $(STAMP)/js $(STAMP)/js-libp2p $(STAMP)/web ## Install what tests need, compile the contract again, run all tests but web-test
+	cd web && $(NPM) run check && $(NPM) test
 	$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/evm tests/devnet $(ARGS)
 	$(BIN)/pytest -n 3 --dist loadfile tests/contract tests/hostile $(ARGS)
 	$(BIN)/pytest -n 2 --dist loadfile tests/e2e $(ARGS)
