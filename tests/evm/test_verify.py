@@ -29,7 +29,7 @@ def fraud() -> Twin:
     twin(twin.trainers[0], twin.checkpoint())
     twin(twin.trainers[1], twin.checkpoint())
     twin(twin.client, calls.RequestDraw(twin.task))
-    twin.wait(1)
+    twin.wait(2)
     twin(twin.client, calls.Draw(twin.task))
     twin(twin.trainers[0], twin.publish(twin.result()))
     twin(twin.trainers[1], twin.confirm(twin.result()))
@@ -68,7 +68,7 @@ FORGED: list[tuple[str, Callable[[], Twin], type[Any], dict[str, Callable[[Any],
     ("fined more", fraud, ev.JurorFined, {"amount": more}),
     ("otherwise than its jury voted", fraud, ev.DisputeClosed, {"state": lambda state: 3}),
     ("a bond went to", fraud, ev.DisputeClosed, {"bond_to": other}),
-    ("left of a bond", fraud, ev.DisputeClosed, {"bond_returned": more}),
+    ("of a bond came back", fraud, ev.DisputeClosed, {"bond_returned": more}),
     ("without a jury's word", fraud, ev.Slashed, {"trainer": other}),
     ("the finder got", fraud, ev.Slashed, {"to_finder": more}),
     ("the client got", fraud, ev.Slashed, {"to_client": more}),
