@@ -142,18 +142,18 @@ def gas_of(count: int) -> dict[str, int]:
     twin.wait(31 * 24 * 3600)
     row("`expire`", client, calls.Expire(task))
 
-    twin = Twin(replace(PLAN, auditors=7, bond=Tinybar(7 * plan.audit_price)), validators=9)
+    twin = Twin(replace(PLAN, auditors=7, bond=Tinybar(7 * plan.audit_price), finder_share=10_000), validators=9)
     twin.crowd(count)
     twin.running()
     task = twin.task
     for trainer in (first, second):
         twin(trainer, twin.checkpoint())
     twin(client, calls.RequestDraw(task))
-    twin.wait(1)
+    twin.wait(2)
     row("`draw`, of seven", client, calls.Draw(task))
     twin(twin.stranger, calls.Register(KEY, KEY))
     twin(twin.stranger, calls.Accuse(task, third, EVIDENCE), int(twin.plan.bond))
-    twin.wait(1)
+    twin.wait(2)
     row("`drawJury`, of seven", client, calls.DrawJury(twin.dispute(1)))
     for juror in twin.model.court.disputes[twin.dispute(1)].ballots:
         row("`judge`, of seven", juror, calls.Judge(twin.dispute(1), True))

@@ -45,7 +45,7 @@ class Both(RuleBasedStateMachine):
             twin(twin.stranger, calls.Accuse(twin.task, twin.trainers[0], EVIDENCE), int(PLAN.bond))
             twin(twin.client, calls.Register(KEY, KEY))
             twin(twin.client, calls.ChallengeResult(twin.task, self.result(1)), int(PLAN.bond))
-            twin.wait(1)
+            twin.wait(2)
             twin(twin.stranger, calls.DrawJury(twin.dispute(1)))
             twin(twin.stranger, calls.DrawJury(twin.dispute(2)))
 

@@ -41,6 +41,8 @@ class GraphWish:
     budget_tinybar: int | None = None
     round_timeout_s: int = 60
     bid_s: int | None = None
+    auditors: int = 0
+    audits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class GraphQuotes:
         budget = None if wish.budget_tinybar is None else Tinybar(wish.budget_tinybar)
         wanted = Wish(
             chunks=wish.chunks, rounds=recipe.rounds, trainers=wish.trainers or recipe.trainers, budget=budget,
-            bid_s=wish.bid_s,
+            bid_s=wish.bid_s, auditors=wish.auditors, audits=wish.audits,
         )  # fmt: skip
         offer = quote_wish(wanted, network=settings.network, rate=rate, now_s=now_s)
         plan = offer.plan

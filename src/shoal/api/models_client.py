@@ -199,6 +199,10 @@ class GraphQuoteWish(_Wish):
     budget_tinybar: int | None = Field(None, ge=1, le=5 * 10**18)
     round_timeout_s: int = Field(60, ge=5, le=86_400)
     bid_s: int | None = Field(None, ge=5, le=86_400)
+    auditors: int = Field(
+        0, ge=0, le=limits.AUDITORS, description="validators in a committee and in a jury, odd; 0: none"
+    )
+    audits: int | None = Field(None, ge=1, le=2**31, description="paid at most; null, with auditors: what is usual")
 
 
 class GraphQuoteRecord(BaseModel):

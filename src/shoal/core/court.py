@@ -140,13 +140,29 @@ def challenges(log: State, me: Address) -> list[calls.ChallengeResult]:
     confirmed, right = log.confirmed, true_result(log)
     if log.phase is not Phase.SETTLING or confirmed is None or right is None or not log.plan.auditors:
         return []
-    if _stands(log) or any(dispute.kind is not Kind.FRAUD for dispute in log.disputes.values()):
+    if _stands(log) or _is_settled(log, me, right):
         return []
     seat = log.seat_of(me)
     if seat is None or seat.slashed or not _can_accuse(log):
         return []
     begun_ns = (confirmed.settle_after - log.plan.window) * SECOND_NS
     return [calls.ChallengeResult(log.place.task, right)] if _my_turn(log, me, begun_ns) else []
+
+
+def _is_settled(log: State, me: Address, right: calls.Result) -> bool:
+    """Whether a jury has replaced the result, or judges this proposal, or need not hear it from here again.
+
+    Other proposals may be before a jury beside it: a sham one keeps no honest one out.
+    """
+    for dispute_id, dispute in log.disputes.items():
+        if dispute.kind is Kind.FRAUD:
+            continue
+        same = log.replacements.get(dispute_id) == right
+        if dispute.ruling is Ruling.UPHELD or (
+            same and (dispute.ruling is not Ruling.VOID or dispute.challenger == me)
+        ):
+            return True
+    return False
 
 
 def true_result(log: State) -> calls.Result | None:

@@ -219,9 +219,9 @@ def _seats(evidence: Evidence, state: State) -> Iterator[Check]:
     found = f"{len(accepted)} of {plan.seats} taken"
     if started is not None:
         ready = sum(isinstance(event, ev.TrainerReady) for event in evidence.events())
-        right = 1 if plan.seats == 1 else len(accepted) // 2 + 1
+        right = 1 if plan.seats == 1 else ready // 2 + 1
         if (started.accepted, started.ready, started.quorum) != (len(accepted), ready, right):
-            faults.append(f"it started with a quorum of {started.quorum}, {right} of {len(accepted)} is right")
+            faults.append(f"it started with a quorum of {started.quorum}, {right} of {ready} ready is right")
         if ready < plan.min_trainers:
             faults.append(f"it started with {ready} ready, the plan wants {plan.min_trainers}")
         found += f", {ready} ready at the start; {right} votes are a quorum"
@@ -253,7 +253,7 @@ def _checkpoints(state: State) -> Iterator[Check]:
 
 
 def _voters(state: State) -> set[Address]:
-    seats = {seat.trainer for seat in state.seats}
+    seats = {seat.trainer for seat in state.seats if seat.ready}
     return seats | {state.client} if state.quorum > 1 else seats
 
 
@@ -345,13 +345,13 @@ def _draws(evidence: Evidence, state: State) -> Iterator[Check]:
         members = [member.validator for member in event.committee]
         if insiders & set(members) or len(set(members)) != len(members):
             faults.append(f"the committee of round {event.round} has members that take part in the task")
-        if len(members) > state.plan.auditors or not reached < event.round <= state.plan.rounds:
+        if len(members) != state.plan.auditors or not reached < event.round <= state.plan.rounds:
             faults.append(f"the draw of round {event.round} is not one that the plan allows")
         reached = event.round
     told = "; ".join(f"up to round {event.round}: {_names({m.validator for m in event.committee})}" for event in drawn)
     yield judged("draws", PLAN, faults, told)
-    why = "the seed comes from Hedera's own pseudorandom numbers, which nobody can compute again"
-    yield Check("seeds", "chance", Verdict.UNKNOWN, why)
+    why = "each seed is made of the hash of the block after its request; the blocks were not asked for"
+    yield Check("seeds", "the ledger's blocks", Verdict.UNKNOWN, why)
 
 
 def _disputes(evidence: Evidence, books: verify_money.Books) -> Iterator[Check]:

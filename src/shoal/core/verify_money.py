@@ -25,6 +25,7 @@ PAYMENTS, ENDS, DISPUTES = "payments", "ends", "disputes"
 
 @dataclass(slots=True)
 class _Seat:
+    ready: bool = False
     slashed: bool = False
     closed: bool = False
 
@@ -33,11 +34,22 @@ class _Seat:
 class _Dispute:
     opened: ev.DisputeOpened
     replacement: Result | None = None
-    jury: frozenset[Address] = frozenset()
+    jury: tuple[Address, ...] = ()
+    """In the order of the draw."""
     ballots: dict[Address, bool] = field(default_factory=dict)
-    jurors_tinybar: int = 0
-    """Paid to jurors out of the bond."""
-    upheld: bool = False
+    fines: dict[Address, int] = field(default_factory=dict)
+    fees: dict[Address, int] = field(default_factory=dict)
+    state: int = 0
+    """How it ended; 0 while it is open."""
+
+    @property
+    def upheld(self) -> bool:
+        return self.state == _UPHELD
+
+    def right(self, state: int) -> list[Address]:
+        """The jurors that voted for an outcome; in a void dispute each vote is as good."""
+        wanted = {_UPHELD: (True,), _REJECTED: (False,)}.get(state, (True, False))
+        return [juror for juror in self.jury if self.ballots.get(juror) in wanted]
 
 
 @dataclass(slots=True)
@@ -60,7 +72,8 @@ class Books:
     confirmed: bool = False
     ended: bool = False
     compensation: int = 0
-    """That each released trainer is due."""
+    """That each trainer is due that was ready, or all are where nothing was started."""
+    started: bool = False
     wrong: bytes = b""
     right: bytes = b""
     appealed: bool = False
@@ -79,6 +92,12 @@ class Books:
         """Of the escrow, in the contract still."""
         out = self.paid + self.refunded + self.forfeited + self.compensated + self.audits_paid
         return int(self.plan.escrow()) - out
+
+    @property
+    def idle_pay(self) -> int:
+        """What those are owed still that were not ready at the start."""
+        idle = sum(not (seat.ready or seat.closed) for seat in self.seats.values()) if self.started else 0
+        return idle * int(self.plan.compensation)
 
     def take(self, happened: Iterable[ev.Event]) -> None:
         """All events of the task, in order."""
@@ -104,8 +123,17 @@ class Books:
     def _accepted(self, event: ev.Accepted) -> None:
         self.seats[event.trainer] = _Seat()
 
+    def _got_ready(self, event: ev.TrainerReady) -> None:
+        self.seats.setdefault(event.trainer, _Seat()).ready = True
+
+    def _started(self, event: ev.Started) -> None:
+        self.started = True
+
     def _drawn(self, event: ev.Drawn) -> None:
         self.auditors |= {member.validator for member in event.committee}
+
+    def _checkpoint_voted(self, event: ev.CheckpointVoted) -> None:
+        self._vote(checkpoint_proposal(self.task, progress_of(event)), event.voter)
 
     def _published(self, event: ev.ResultPublished) -> None:
         self._vote(proposal(self.task, result_of(event)), event.voter)
@@ -117,8 +145,7 @@ class Books:
         self.votes.setdefault(proposal, set()).add(voter)
 
     def _progressed(self, event: ev.CheckpointConfirmed) -> None:
-        counts = (event.round, event.units, event.aggregates, event.audits)
-        self.outcome = Result(0, *counts, event.checkpoint, event.credits_root)
+        self.outcome = progress_of(event)
 
     def _confirmed(self, event: ev.ResultConfirmed) -> None:
         self.outcome, self.confirmed = result_of(event), True
@@ -129,9 +156,9 @@ class Books:
         if self.outcome is None:
             self.fault(ENDS, "settled without a confirmed result or checkpoint")
             return
-        owed = self._price(self.outcome.units, self.outcome.aggregates, self.outcome.audits)
+        owed = self._price(self.outcome.units, self.outcome.aggregates, self.outcome.audits) + self.idle_pay
         self.same(ENDS, "reserved for claims", event.reserved, owed)
-        self.same(ENDS, "given back at the settlement", event.refunded, int(self.plan.escrow()) - owed)
+        self.same(ENDS, "given back at the settlement", event.refunded, self.held - owed)
         self.refunded += event.refunded
         self._end()
 
@@ -142,16 +169,17 @@ class Books:
         if event.reason == _ENDED_ON_PROGRESS:
             self.same(ENDS, "given back before the settlement", event.refunded, 0)
         elif event.reason == _CLAIMS_LAPSED:
-            self.same(ENDS, "given back of unclaimed pay", event.refunded, self.held)
+            self.same(ENDS, "given back of unclaimed pay", event.refunded, self.held - self.idle_pay)
+            self.same(ENDS, "compensation in all", event.compensation, self.idle_pay)
             self.compensation = 0
             self.refunded += event.refunded
         else:
             self._unpaid(event, int(self.plan.compensation) if event.reason == _NOT_STARTED else 0)
 
     def _unpaid(self, event: ev.Cancelled | ev.Expired, each: int) -> None:
-        owed = each * len(self.seats)
+        owed = each * len(self.seats) + self.idle_pay
         self.same(ENDS, "compensation in all", event.compensation, owed)
-        self.same(ENDS, "given back at the end", event.refunded, int(self.plan.escrow()) - owed)
+        self.same(ENDS, "given back at the end", event.refunded, self.held - owed)
         self.compensation = each
         self.refunded += event.refunded
         self._end()
@@ -166,6 +194,8 @@ class Books:
     def _claimed(self, event: ev.Claimed) -> None:
         who = account_text(event.trainer)
         seat = self._close(event.trainer)
+        if not seat.ready:
+            self.fault(PAYMENTS, f"{who} was paid by the credits and was never ready")
         leaf = self._credit(event.trainer)
         if leaf is not None and (leaf.units, leaf.aggregates) != (event.units, event.aggregates):
             self.fault(
@@ -188,7 +218,8 @@ class Books:
 
     def _released(self, event: ev.Released) -> None:
         who, seat = account_text(event.trainer), self._close(event.trainer)
-        self.same(PAYMENTS, f"{who} was compensated with", event.compensation, self.compensation)
+        due = int(self.plan.compensation) if self._idle(seat) else self.compensation
+        self.same(PAYMENTS, f"{who} was compensated with", event.compensation, due)
         self.same(PAYMENTS, f"{who} got back of its stake", event.stake_returned, self._stake_of(seat))
         self.compensated += event.compensation
         self.stakes_returned += event.stake_returned
@@ -213,10 +244,14 @@ class Books:
         seat = self.seats.setdefault(trainer, _Seat())
         if seat.closed:
             self.fault(PAYMENTS, f"{account_text(trainer)} was paid twice")
-        if not self.ended:
+        if not (self.ended or self._idle(seat)):
             self.fault(PAYMENTS, f"{account_text(trainer)} was paid before the end")
         seat.closed = True
         return seat
+
+    def _idle(self, seat: _Seat) -> bool:
+        """Not ready at the start: it may take its stake and its compensation from then on."""
+        return self.started and not seat.ready
 
     def _mark(self) -> Mark | None:
         return None if self.outcome is None else self.mark_of(self.outcome.round, self.outcome.credits_root)
@@ -255,6 +290,11 @@ class Books:
         if event.dispute_id in self.disputes:
             self.fault(DISPUTES, f"dispute {event.dispute_id.hex()[:12]} was opened twice")
         self.same(DISPUTES, "a bond was", event.bond, int(self.plan.bond))
+        about = (event.accused, event.subject)
+        if any(not each.state and about == (each.opened.accused, each.opened.subject) for each in self._all()):
+            self.fault(DISPUTES, "a dispute was opened beside one about the same")
+        if event.kind == _FRAUD and not self.seats.get(event.accused, _Seat()).ready:
+            self.fault(DISPUTES, f"{account_text(event.accused)} was accused and was never ready")
         self.disputes[event.dispute_id] = _Dispute(event)
 
     def _proposed(self, event: ev.ReplacementProposed) -> None:
@@ -267,9 +307,9 @@ class Books:
     def _jury(self, event: ev.JuryDrawn) -> None:
         if (dispute := self._dispute(event)) is None:
             return
-        dispute.jury = frozenset(member.validator for member in event.jury)
-        partial = dispute.jury & {self.client, dispute.opened.challenger, *self.seats}
-        if partial or len(dispute.jury) != self.plan.auditors:
+        dispute.jury = tuple(member.validator for member in event.jury)
+        partial = set(dispute.jury) & {self.client, dispute.opened.challenger, *self.seats}
+        if partial or len(set(dispute.jury)) != self.plan.auditors:
             self.fault(DISPUTES, "a jury has members that take part in the task, or too few")
 
     def _ballot(self, event: ev.Judged) -> None:
@@ -281,29 +321,57 @@ class Books:
 
     def _juror_paid(self, event: ev.JurorPaid) -> None:
         if (dispute := self._dispute(event)) is not None:
-            self.same(DISPUTES, f"juror {account_text(event.juror)} was paid", event.amount, int(self.plan.audit_price))
-            dispute.jurors_tinybar += event.amount
+            self._once(dispute.fees, event)
 
     def _juror_fined(self, event: ev.JurorFined) -> None:
         # What a juror has left of its stake is no fact of this task: less than the fine may be all that there was.
-        if self._dispute(event) is not None and event.amount > self.plan.audit_price:
-            self.fault(DISPUTES, f"juror {account_text(event.juror)} was fined more than an audit's price")
+        if (dispute := self._dispute(event)) is not None:
+            self._once(dispute.fines, event)
+            if event.amount > self.plan.audit_price:
+                self.fault(DISPUTES, f"juror {account_text(event.juror)} was fined more than an audit's price")
+
+    def _once(self, sums: dict[Address, int], event: ev.JurorPaid | ev.JurorFined) -> None:
+        if event.juror in sums:
+            self.fault(DISPUTES, f"juror {account_text(event.juror)} was paid or fined twice in one dispute")
+        sums[event.juror] = int(event.amount)
 
     def _closed(self, event: ev.DisputeClosed) -> None:
         if (dispute := self._dispute(event)) is None:
             return
-        votes = list(dispute.ballots.values())
-        ends = {_UPHELD: votes.count(True), _REJECTED: votes.count(False)}
-        won = next((end for end, count in ends.items() if dispute.jury and 2 * count > len(dispute.jury)), _VOID)
-        if event.state != won:
+        if event.state != self._outcome(dispute):
             self.fault(DISPUTES, "a dispute ended otherwise than its jury voted")
-        loser_pays = dispute.opened.accused if dispute.opened.kind == _FRAUD else self.client
-        to = loser_pays if event.state == _REJECTED else dispute.opened.challenger
-        if event.bond_to != to:
-            self.fault(DISPUTES, f"a bond went to {account_text(event.bond_to)} in place of {account_text(to)}")
-        rest = int(self.plan.bond) - dispute.jurors_tinybar
-        self.same(DISPUTES, "what was left of a bond:", event.bond_returned, rest)
-        dispute.upheld = event.state == _UPHELD
+        if event.bond_to != dispute.opened.challenger:
+            to = account_text(dispute.opened.challenger)
+            self.fault(DISPUTES, f"a bond went to {account_text(event.bond_to)} in place of {to}")
+        bond = int(self.plan.bond)
+        back = bond if event.state == _VOID else 0
+        self.same(DISPUTES, "of a bond came back", event.bond_returned, back)
+        self._jurors(dispute, event.state, bond - back)
+        dispute.state = event.state
+
+    def _outcome(self, dispute: _Dispute) -> int:
+        """More than half of the jury; what an earlier dispute has settled is not settled twice."""
+        votes, half = list(dispute.ballots.values()), len(dispute.jury) / 2
+        if not dispute.jury or max(votes.count(True), votes.count(False)) <= half:
+            return _VOID
+        if votes.count(False) > half:
+            return _REJECTED
+        fraud = dispute.opened.kind == _FRAUD
+        settled = self.seats.get(dispute.opened.accused, _Seat()).slashed if fraud else bool(self.right)
+        return _VOID if settled else _UPHELD
+
+    def _jurors(self, dispute: _Dispute, state: int, paid: int) -> None:
+        """Who voted for the outcome shares what is paid and the fines of the others, to the tinybar."""
+        right = dispute.right(state)
+        wrong = {juror for juror in dispute.jury if juror not in right} if right else set()
+        if set(dispute.fines) != wrong:
+            self.fault(DISPUTES, "other jurors were fined than those that did not vote for the outcome")
+        if set(dispute.fees) != set(right):
+            self.fault(DISPUTES, "other jurors were paid than those that voted for the outcome")
+        share, extra = divmod(paid + sum(dispute.fines.values()), len(right) or 1)
+        for juror in right:
+            due = share + (extra if juror == right[0] else 0)
+            self.same(DISPUTES, f"juror {account_text(juror)} was paid", dispute.fees.get(juror, 0), due)
 
     def _slashed(self, event: ev.Slashed) -> None:
         who = account_text(event.trainer)
@@ -327,6 +395,9 @@ class Books:
             return
         if dispute.opened.kind == _APPEAL:
             self.appealed = True
+            # Work does not become less: a progress with more of it was wrong.
+            if self.outcome is not None and dispute.replacement.units < self.outcome.units:
+                self.wrong = checkpoint_proposal(self.task, self.outcome)
         elif self.outcome is not None:
             self.wrong = proposal(self.task, self.outcome)
         self.right, self.outcome, self.confirmed = dispute.opened.subject, dispute.replacement, True
@@ -348,6 +419,18 @@ def proposal(task: TaskId, result: Result) -> bytes:
     return keccak256(b"".join(map(word, fields)))
 
 
+def checkpoint_proposal(task: TaskId, progress: Result) -> bytes:
+    """The same for a checkpoint, which `progress` holds in the place of the result."""
+    counts = (progress.units, progress.aggregates, progress.audits)
+    fields: tuple[int | bytes, ...] = (task, progress.round, progress.result, *counts, progress.credits_root)
+    return keccak256(b"".join(map(word, fields)))
+
+
+def progress_of(event: ev.CheckpointVoted | ev.CheckpointConfirmed) -> Result:
+    counts = (event.round, event.units, event.aggregates, event.audits)
+    return Result(0, *counts, event.checkpoint, event.credits_root)
+
+
 def result_of(event: ev.ResultPublished | ev.ResultConfirmed) -> Result:
     counts = (event.round, event.units, event.aggregates, event.audits)
     return Result(event.log_position, *counts, event.result, event.credits_root)
@@ -356,7 +439,10 @@ def result_of(event: ev.ResultPublished | ev.ResultConfirmed) -> Result:
 _RULES: dict[type[Any], Callable[[Books, Any], None]] = {
     ev.Awarded: Books._awarded,
     ev.Accepted: Books._accepted,
+    ev.TrainerReady: Books._got_ready,
+    ev.Started: Books._started,
     ev.Drawn: Books._drawn,
+    ev.CheckpointVoted: Books._checkpoint_voted,
     ev.ResultPublished: Books._published,
     ev.ResultVoted: Books._voted,
     ev.CheckpointConfirmed: Books._progressed,

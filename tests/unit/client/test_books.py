@@ -150,7 +150,7 @@ async def test_each_law_can_be_broken(ledger: Ledger, law: str) -> None:
 async def test_a_validator_s_stake_stays_locked_less_its_fines() -> None:
     who, fine = ADDRESSES[TRAINER], Tinybar(40)
     joined = ValidatorJoined(who, Tinybar(STAKE))
-    fined = JurorFined(state().place.task, b"d" * 32, who, ADDRESSES[CLIENT], fine)
+    fined = JurorFined(state().place.task, b"d" * 32, who, fine)
     left = AccountState(True, b"", b"", Tinybar(STAKE - fine), Tinybar(STAKE - fine), Tinybar(0))
     owed = Liabilities(Tinybar(0), Tinybar(STAKE - fine), Tinybar(0))
     moves = Ledger().moves

@@ -281,7 +281,7 @@ def confirmed(scene: Scene, **lies: Any) -> ev.ResultConfirmed:
 def published() -> Scene:
     """Every audit is done with, and the result is posted."""
     scene = Scene(audits=4).finished()
-    scene.pass_time(OPEN_S + 1)
+    scene.pass_time(OPEN_S + court.SEED_S + 1)
     scene.state = replace(scene.state, plan=replace(scene.state.plan, window=60))
     scene.say(scene.aggregator(), "result", scene.result())
     return scene

@@ -428,7 +428,7 @@ async def test_the_client_makes_the_claims_that_do_not_come(tmp_path: Path, auto
     assert len(w.state().claims) == 3 and all(a.locked == 0 for a in w.ledger.market.accounts.values())
 
 
-async def test_the_client_claims_at_once_for_whoever_has_left_its_seat(tmp_path: Path, autojump_clock: Clock) -> None:
+async def test_the_client_releases_at_once_whoever_was_never_ready(tmp_path: Path, autojump_clock: Clock) -> None:
     w = World(tmp_path).running(0, 1).settled()
     assert not w.state().seats[2].ready
     async with w.run_client():

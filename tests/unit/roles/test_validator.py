@@ -230,7 +230,7 @@ async def test_a_false_accusation_costs_the_accuser_its_bond(tmp_path: Path, aut
         state = await w.until(lambda s: s.disputes and not s.open_disputes, 200)
     (dispute,) = state.disputes.values()
     assert dispute.ruling is Ruling.REJECTED and len(dispute.ballots) == 3 and not any(dispute.ballots.values())
-    assert state.gains[unit.trainer] == w.plan.bond - 3 * w.plan.audit_price
+    assert sum(state.gains[juror] for juror in dispute.jury) == w.plan.bond and unit.trainer not in state.gains
     assert not any(seat.slashed for seat in state.seats)
 
 
@@ -279,7 +279,7 @@ async def test_a_quorum_that_confirms_another_result_than_the_log_is_challenged(
     w = world(tmp_path, window=30).running()
     for _ in range(w.plan.rounds):
         w.round()
-    w.ledger.skip(OPEN_S + 1)  # nobody draws
+    w.ledger.skip(OPEN_S + court.SEED_S + 1)  # nobody draws
     w.say(w.aggregator(), "result", w.publish())
     right = court.true_result(w.state())
     assert right is not None
