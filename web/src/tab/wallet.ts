@@ -5,6 +5,7 @@ import { useSyncExternalStore } from "react";
 import type { Info } from "../api/info";
 import { setToken } from "../api/session";
 import type { DevSettings, Wallet } from "../market";
+import { gateway, store } from "./desk";
 
 /** Set where a development wallet is kept in this browser, so that others need not load the library to find out. */
 const HINT = "shoal-development-wallet";
@@ -27,7 +28,6 @@ function set(now: Wallet | null): void {
 /** A key of play money, for a ledger on this machine. */
 export async function connectDevelopment(info: Info, accountId: string, key: string): Promise<void> {
   const { openDevWallet, saveDevWallet } = await import("../market");
-  const { store } = await import("./desk");
   const settings: DevSettings = { network: info.network, nodeUrl: info.node?.grpc_web ?? "", nodeAccount: info.node?.account ?? "", accountId, key };
   const opened = await openDevWallet(settings);
   await saveDevWallet(await store(), settings);
@@ -45,7 +45,6 @@ export async function connectPublic(info: Info): Promise<void> {
 export async function reconnect(info: Info): Promise<void> {
   if (wallet || !localStorage.getItem(HINT)) return;
   const { openDevWallet, savedDevWallet } = await import("../market");
-  const { store } = await import("./desk");
   const saved = await savedDevWallet(await store());
   if (!saved || saved.network !== info.network) return;
   const opened = await openDevWallet({ ...saved, nodeUrl: info.node?.grpc_web ?? saved.nodeUrl, nodeAccount: info.node?.account ?? saved.nodeAccount });
@@ -54,7 +53,6 @@ export async function reconnect(info: Info): Promise<void> {
 
 export async function disconnect(): Promise<void> {
   const { forgetDevWallet } = await import("../market");
-  const { store } = await import("./desk");
   await forgetDevWallet(await store());
   localStorage.removeItem(HINT);
   const old = wallet;
@@ -64,7 +62,6 @@ export async function disconnect(): Promise<void> {
 
 /** A session of whoever holds the wallet's account: it signs a text, no transaction. */
 export async function signIn(): Promise<void> {
-  const { gateway } = await import("./desk");
   const held = wallet!;
   const { token } = await (await gateway()).signIn(held.accountId, async (message) => ({ ...(await held.signMessage(message)) }));
   setToken(token);
