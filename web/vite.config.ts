@@ -1,3 +1,5 @@
+import { fileURLToPath } from "node:url";
+
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 import { VitePWA } from "vite-plugin-pwa";
@@ -17,12 +19,19 @@ export const CSP = [
   "frame-ancestors 'none'",
 ].join("; ");
 
+/** The SDK's build for browsers, which speaks grpc-web. Unit tests run in Node, and take the other. */
+const SDK = fileURLToPath(new URL("node_modules/@hiero-ledger/sdk/lib/browser.js", import.meta.url));
+/** What only whoever pays from the browser needs, and wallets much of it never: it is not kept for offline use. */
+const FAR = /node_modules\/(@hiero-ledger|@hashgraph|@reown|@walletconnect|@lit|lit|viem|ox|abitype|@phosphor-icons|@base-org|@coinbase|@safe-global|multiformats|protobufjs)\b/;
+
 const NODE = process.env["SHOAL_NODE"] ?? "http://127.0.0.1:8420";
 const proxy = Object.fromEntries(["/api", "/healthz", "/readyz"].map((path) => [path, { target: NODE, changeOrigin: true }]));
 
 export default defineConfig(({ mode }) => {
   const fake = mode === "fake";
   return {
+    resolve: process.env["VITEST"] ? {} : { alias: { "@hiero-ledger/sdk": SDK } },
+    worker: { format: "es" as const },
     plugins: [
       react(),
       VitePWA({
@@ -46,6 +55,7 @@ export default defineConfig(({ mode }) => {
         },
         workbox: {
           globPatterns: ["**/*.{js,css,html,woff2,svg}"],
+          globIgnores: ["assets/far-*"],
           navigateFallback: "/index.html",
           navigateFallbackDenylist: [/^\/api\//, /^\/healthz/, /^\/readyz/], // answers of the node are never kept
         },
@@ -58,6 +68,9 @@ export default defineConfig(({ mode }) => {
       assetsInlineLimit: 0, // the policy allows no data: fonts
       chunkSizeWarningLimit: 400,
       manifest: !fake,
+      rollupOptions: {
+        output: { chunkFileNames: ({ moduleIds }) => (moduleIds.some((id) => FAR.test(id)) ? "assets/far-[name]-[hash].js" : "assets/[name]-[hash].js") },
+      },
     },
     server: { host: "127.0.0.1", proxy: fake ? {} : proxy },
     preview: { host: "127.0.0.1", headers: { "Content-Security-Policy": CSP }, proxy: fake ? {} : proxy },

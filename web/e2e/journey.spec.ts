@@ -29,11 +29,12 @@ function table(): string {
 async function untilPrice(page: Page, name: string): Promise<void> {
   await page.goto(`${served.url}/train`);
   const code = page.getByLabel("Pairing code or token");
-  await code.or(page.getByRole("radio", { name: /^Linear model/ })).first().waitFor();
+  await code.or(page.getByRole("radio", { name: /^My own node/ })).first().waitFor();
   if (await code.isVisible()) {
     await code.fill(net.token);
     await page.getByRole("button", { name: "Connect" }).click();
   }
+  await page.getByRole("radio", { name: /^My own node/ }).check();
   await page.getByRole("radio", { name: /^Linear model/ }).check();
   await page.getByRole("button", { name: "Next: data" }).click();
   await page.getByLabel("Data file").setInputFiles({ name: "answers.csv", mimeType: "text/csv", buffer: Buffer.from(table()) });

@@ -29,6 +29,8 @@ export async function preview(kind: "fake" | "real", node?: string): Promise<Ser
 
 export interface Network extends Served {
   token: string;
+  /** Play money of the network's own user. */
+  account: { id: string; key: string };
 }
 
 /** `shoal up` in a directory of its own. */
@@ -55,7 +57,9 @@ export async function network(): Promise<Network> {
     await end(child);
     rmSync(dir, { recursive: true, force: true });
   };
-  return { url, token: readFileSync(join(client_dir, "api-token"), "utf8").trim(), stop };
+  const toml = readFileSync(join(client_dir, "shoal.toml"), "utf8");
+  const setting = (name: string) => new RegExp(`^${name}\\s*=\\s*"([^"]*)"`, "m").exec(toml)?.[1] ?? "";
+  return { url, account: { id: setting("operator_id"), key: setting("operator_key") }, token: readFileSync(join(client_dir, "api-token"), "utf8").trim(), stop };
 }
 
 function end(child: ChildProcess): Promise<void> {

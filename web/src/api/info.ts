@@ -11,6 +11,7 @@ export interface Info {
   /** The node's own account. */
   account?: string;
   mirror: { rest: string; grpc_web: string | null };
+  node?: { grpc_web: string | null; account: string };
   peer_id: string;
   roles: string[];
   gateway: boolean;

@@ -70,6 +70,10 @@ export function disconnected(sent: boolean): Problem {
 /** Any thrown thing as a problem. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
+  if (isTold(error)) {
+    const { message: detail, code, hint, money, status } = error;
+    return new Problem({ title: "This did not work", status: status ?? -1, detail, code, hint, money });
+  }
   return new Problem({
     title: "A fault of this page",
     status: -1,
@@ -78,4 +82,9 @@ export function asProblem(error: unknown): Problem {
     hint: "load the page again; if it stays, please report it",
     money: "nothing was spent by this",
   });
+}
+
+/** Errors of the browser's market library, which is not loaded here. */
+function isTold(error: unknown): error is Error & { code: string; hint: string; money: string; status?: number } {
+  return error instanceof Error && ["code", "hint", "money"].every((name) => typeof (error as unknown as Record<string, unknown>)[name] === "string");
 }

@@ -6,7 +6,7 @@ import { token } from "./session";
 type Fetch = (request: Request) => Promise<Response>;
 
 /** Recorded data instead of a node, in the build that is made for it; in the other it is not there at all. */
-const raw: Fetch = __FAKE__ ? async (request) => (await import("../fake/fetch")).fakeFetch(request) : (request) => fetch(request);
+export const raw: Fetch = __FAKE__ ? async (request) => (await import("../fake/fetch")).fakeFetch(request) : (request) => fetch(request);
 
 export async function send(request: Request): Promise<Response> {
   const held = token();

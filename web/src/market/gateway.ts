@@ -140,10 +140,13 @@ export class ApiError extends ShoalError {
 /** One node and one session on it. The token stays in memory; the page keeps it in sessionStorage. */
 export class Gateway {
   readonly #origin: string;
+  readonly #ask: (request: Request) => Promise<Response>;
   token: string | null;
 
-  constructor(origin: string, token: string | null = null) {
+  /** @param ask how requests leave; a page with a way of its own gives that. */
+  constructor(origin: string, token: string | null = null, ask: (request: Request) => Promise<Response> = (request) => fetch(request)) {
     this.#origin = origin.replace(/\/+$/, "");
+    this.#ask = ask;
     this.token = token;
   }
 
@@ -226,7 +229,8 @@ export class Gateway {
   async #fetch(method: string, path: string, body?: string | Bytes): Promise<Response> {
     const headers: Record<string, string> = body === undefined ? {} : { "content-type": "application/json" };
     if (this.token) headers["authorization"] = `Bearer ${this.token}`;
-    const response = await fetch(`${this.#origin}/api/v1${path}`, { method, headers, ...(body === undefined ? {} : { body }) });
+    const request = new Request(`${this.#origin}/api/v1${path}`, { method, headers, ...(body === undefined ? {} : { body }) });
+    const response = await this.#ask(request);
     if (response.ok) return response;
     const problem: unknown = await response.json().catch(() => ({}));
     throw new ApiError(response.status, problem as Record<string, unknown>);

@@ -47,6 +47,16 @@ export async function listTasks(store: Store): Promise<TaskRecord[]> {
   return found.filter((each) => each !== undefined).sort((a, b) => b.madeAt - a.madeAt);
 }
 
+/** Forget a task for which nothing was paid but storage. Throws MarketError SHOAL-T08: there may be money in it. */
+export async function forgetTask(store: Store, task: TaskId): Promise<void> {
+  const record = await store.get<TaskRecord>("tasks", task);
+  if (!record) return;
+  if (record.topic !== null || record.created) {
+    throw new MarketError("this task may be on the ledger already", { code: "SHOAL-T08", hint: "go on with it, and cancel it there" });
+  }
+  await store.delete("tasks", task);
+}
+
 /** A record that is written to the store at every change, before anybody acts on it. */
 export class Kept {
   private constructor(

@@ -23,6 +23,9 @@ export interface Progress {
   /** Bytes that have arrived, of all. */
   readonly done: number;
   readonly total: number;
+  /** Which object is under way, from 1, and how many there are. */
+  readonly object: number;
+  readonly objects: number;
 }
 
 interface Kept {
@@ -46,8 +49,9 @@ export async function sendAll(
 ): Promise<void> {
   const total = uploads.reduce((sum, each) => sum + each.bytes, 0);
   let before = 0;
-  for (const upload of uploads) {
-    const say = (sent: number): void => told.onProgress?.({ done: before + sent, total });
+  for (const [index, upload] of uploads.entries()) {
+    const place = { object: index + 1, objects: uploads.length };
+    const say = (sent: number): void => told.onProgress?.({ done: before + sent, total, ...place });
     await send(store, gateway, upload, say, told.signal);
     before += upload.bytes;
     say(0);

@@ -4,6 +4,7 @@ import { Button } from "@mantine/core";
 import { IconDownload, IconShieldCheck } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
+import { lazy, Suspense, useState } from "react";
 
 import type { TaskRecord } from "../api/client";
 import { asProblem, Problem } from "../api/problem";
@@ -13,11 +14,14 @@ import { send } from "../api/transport";
 import { download } from "../lib/csv";
 import { metricText } from "../lib/task-view";
 import { type Tensor, tensorsOf } from "../lib/safetensors";
+import { useTabTask } from "../tab/runs";
 import { Card, Fact, Id, Page, Phase } from "../ui/bits";
 import { Connect } from "../ui/connect";
 import { Copy } from "../ui/bits";
 import { VerificationCard } from "../ui/verification";
-import { Ask, Empty, Notice, ProblemNotice } from "../ui/state";
+import { Ask, Bones, Empty, Notice, ProblemNotice } from "../ui/state";
+
+const TabResult = lazy(() => import("./tab-result"));
 
 interface Fetched {
   bytes: Uint8Array<ArrayBuffer>;
@@ -55,6 +59,8 @@ export default function Result() {
 
 function Weights({ record }: { record: TaskRecord }) {
   const connected = useHasToken();
+  const mine = useTabTask(record.task_id);
+  const [inside, setInside] = useState<Tensor[] | null>(null);
   const last = record.checkpoints.at(-1);
   const file = `${record.name || record.task_id.slice(0, 12)}.safetensors`;
   const get = useMutation({
@@ -66,6 +72,7 @@ function Weights({ record }: { record: TaskRecord }) {
       download(file, bytes, "application/octet-stream");
       return { bytes, sha256, tensors: tensorsOf(bytes) };
     },
+    onSuccess: ({ tensors }) => setInside(tensors),
   });
   return (
     <div className="stack wide">
@@ -83,7 +90,13 @@ function Weights({ record }: { record: TaskRecord }) {
               <Id of={record.result_sha256!} keep={16} label="the hash" />
             </dd>
           </dl>
-          {!connected ? (
+          {mine === undefined ? (
+            <Bones />
+          ) : mine ? (
+            <Suspense fallback={<Bones />}>
+              <TabResult record={mine} file={file} opened={setInside} />
+            </Suspense>
+          ) : !connected ? (
             <Connect why="Only the owner's node can decrypt these weights." />
           ) : (
             <>
@@ -104,8 +117,8 @@ function Weights({ record }: { record: TaskRecord }) {
             </Notice>
           ) : null}
         </Card>
-        {get.data ? (
-          <Card title="What is inside" aside={<span className="soft small num">{get.data.tensors.reduce((sum, each) => sum + each.numbers, 0).toLocaleString()} numbers</span>}>
+        {inside ? (
+          <Card title="What is inside" aside={<span className="soft small num">{inside.reduce((sum, each) => sum + each.numbers, 0).toLocaleString()} numbers</span>}>
             <div className="table-box inner" role="region" aria-label="Tensors" tabIndex={0}>
               <table>
                 <thead>
@@ -116,7 +129,7 @@ function Weights({ record }: { record: TaskRecord }) {
                   </tr>
                 </thead>
                 <tbody>
-                  {get.data.tensors.map((each) => (
+                  {inside.map((each) => (
                     <tr key={each.name}>
                       <td>
                         <code>{each.name}</code>
@@ -136,11 +149,13 @@ function Weights({ record }: { record: TaskRecord }) {
           {codeFor(file)}
         </pre>
         <p className="soft small">
-          <code>Net</code> is your model. For a ready model the price page sent <code>model.py</code> to your node; the structure is in the task&rsquo;s graph document as well.
+          <code>Net</code> is your model{mine ? "" : <>. For a ready model the price page sent <code>model.py</code> to your node</>}; the structure is in the task&rsquo;s graph document as well.
         </p>
-        <p className="soft small">
-          On the command line: <code>shoal get {record.task_id.slice(0, 12)}</code>
-        </p>
+        {mine ? null : (
+          <p className="soft small">
+            On the command line: <code>shoal get {record.task_id.slice(0, 12)}</code>
+          </p>
+        )}
       </Card>
     </div>
   );

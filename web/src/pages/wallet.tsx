@@ -1,19 +1,24 @@
 /** The account that pays: its balance, what is bound, which network, where the keys lie and how to keep them. */
 
 import { Button } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { IconExternalLink } from "@tabler/icons-react";
 
 import { ledgerLink, networkMeaning, networkTone } from "../lib/ledger";
+import { session as sessionQuery } from "../api/info";
 import { useHasToken, setToken } from "../api/session";
 import { Card, Fact, Id, Money, Outside, Page, Pill } from "../ui/bits";
 import { Connect } from "../ui/connect";
+import { KeysCard } from "../ui/keys-card";
 import { Ask, Empty, Notice } from "../ui/state";
+import { WalletCard } from "../ui/wallet-card";
 import { useAccount } from "./use-account";
 
 export default function Wallet() {
   const { info, query, account, totals, balance, reserved } = useAccount();
   const connected = useHasToken();
+  const { data: session } = useQuery(sessionQuery);
   const available = balance ?? totals.balance;
   const link = account ? ledgerLink(info, "account", account) : null;
   return (
@@ -57,20 +62,21 @@ export default function Wallet() {
                   ) : null}
                 </div>
               </Card>
-              <Backup play={info?.network === "devnet"} />
+              {info?.gateway ? null : <Backup play={info?.network === "devnet"} />}
             </div>
             <div className="stack wide">
               <Card title="Who signs">
                 {info?.gateway ? (
                   <p className="soft">This is a public gateway: it never has your key. Your wallet signs each payment.</p>
                 ) : (
-                  <p className="soft">Your own node holds the key of this account and signs for you, once this tab is connected. The key never comes into the browser.</p>
+                  <p className="soft">Your own node holds the key of this account and signs for you, once this tab is connected. That key never comes into the browser. What this browser itself buys is signed by the wallet below.</p>
                 )}
-                <OtherWallets network={info?.network} project={info?.walletconnect_project_id ?? null} />
               </Card>
+              <WalletCard />
+              <KeysCard />
               {connected ? (
                 <Card title="This tab">
-                  <p className="soft">Connected: it may spend and control until you close it.</p>
+                  <p className="soft">{session?.role === "user" ? `Signed in as ${session.account}: it sees and spends only what is yours.` : "Connected as the node\u2019s operator: it may spend and control until you close it."}</p>
                   <div>
                     <Button variant="default" onClick={() => setToken(null)}>
                       Disconnect this tab
@@ -90,9 +96,9 @@ export default function Wallet() {
 
 function Backup({ play }: { play: boolean }) {
   return (
-    <Card title="Keep your keys">
+    <Card title="Keys of the node">
       <p className="soft">
-        The weights of every training are encrypted to a key of this node. If the key is lost, nobody can open them, and nobody can spend what the account holds.
+        The weights of every training that this node buys are encrypted to a key of it. If the key is lost, nobody can open them, and nobody can spend what the account holds.
         So copy the node&rsquo;s directory (<code>shoal config show</code> names it) to a safe place before you pay for anything.
       </p>
       {play ? (
@@ -101,18 +107,5 @@ function Backup({ play }: { play: boolean }) {
         </Notice>
       ) : null}
     </Card>
-  );
-}
-
-function OtherWallets({ network, project }: { network: string | undefined; project: string | null }) {
-  if (!network || network === "devnet" || network === "solo") {
-    return <p className="soft small">On a network of this machine this is the development wallet. Wallets such as HashPack know public networks only.</p>;
-  }
-  return (
-    <p className="soft small">
-      {project
-        ? "Pairing with a wallet such as HashPack comes with the browser client, which this version of the app does not contain yet."
-        : "For WalletConnect the operator of this node sets walletconnect_project_id."}
-    </p>
   );
 }

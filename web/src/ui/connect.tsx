@@ -3,15 +3,19 @@
 import { Button, PasswordInput } from "@mantine/core";
 import { IconKey } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 
 import { asProblem, type Problem } from "../api/problem";
+import { useInfo } from "../api/info";
 import { pair } from "../api/pairing";
 import { isCode, setToken } from "../api/session";
 
 export function Connect({ why = "This needs the right to act for the node's account." }: { why?: string }) {
   const [text, setText] = useState("");
   const queries = useQueryClient();
+  const gateway = useInfo()?.gateway ?? false;
+  const [operator, setOperator] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
   const submit = async (event: FormEvent) => {
     event.preventDefault();
@@ -23,6 +27,25 @@ export function Connect({ why = "This needs the right to act for the node's acco
       setProblem(asProblem(error));
     }
   };
+  if (gateway && !operator) {
+    return (
+      <div className="card stack measure">
+        <div className="row">
+          <IconKey size={20} aria-hidden />
+          <h2>Sign in with your wallet</h2>
+        </div>
+        <p className="soft">{why} Your wallet signs a text, no payment; the gateway then knows which account you are.</p>
+        <div className="row">
+          <Button component={Link} to="/wallet">
+            To the wallet
+          </Button>
+          <Button variant="subtle" onClick={() => setOperator(true)}>
+            I run this gateway
+          </Button>
+        </div>
+      </div>
+    );
+  }
   return (
     <form className="card stack measure" onSubmit={(event) => void submit(event)}>
       <div className="row">

@@ -2,13 +2,16 @@
 
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 
 import { peers as peersQuery, mesh as meshQuery, task as taskQuery, taskLog } from "../../api/queries";
 import { useStory } from "../../api/use-story";
+import { useTabTask } from "../../tab/runs";
 import { Page } from "../../ui/bits";
-import { Ask } from "../../ui/state";
+import { Ask, Bones } from "../../ui/state";
 import { TaskView } from "./view";
+
+const TabPanel = lazy(() => import("./tab-panel"));
 
 export default function Task() {
   const { task: id } = useParams({ from: "/tasks/$task" });
@@ -22,17 +25,22 @@ export default function Task() {
   }, [told, id, queries]);
   const { data: peers } = useQuery(peersQuery);
   const { data: mesh } = useQuery(meshQuery);
+  const mine = useTabTask(id);
+  const panel = mine ? (
+    <Suspense fallback={<Bones />}>
+      <TabPanel record={mine} phase={query.data?.phase ?? null} />
+    </Suspense>
+  ) : null;
 
   if (!query.data) {
     return (
-      <Page title="Training">
-        <Ask query={query}>{() => null}</Ask>
-      </Page>
+      <Page title={mine?.name ?? "Training"}>{panel ?? <Ask query={query}>{() => null}</Ask>}</Page>
     );
   }
   return (
     <TaskView
       record={query.data}
+      panel={panel}
       fetchedAt={query.dataUpdatedAt}
       problem={query.error}
       story={story}

@@ -3,7 +3,7 @@
 import { Button } from "@mantine/core";
 import { IconDownload } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
-import { lazy, Suspense } from "react";
+import { lazy, type ReactNode, Suspense } from "react";
 
 import type { LogRecord, Peer, TaskRecord } from "../../api/client";
 import { asProblem } from "../../api/problem";
@@ -39,6 +39,8 @@ export interface TaskViewProps {
   more: (() => void) | null;
   peers: readonly Peer[];
   myPeer: string | null;
+  /** What this browser does for it, where it is the client. */
+  panel?: ReactNode;
   /** A recording: nothing is live, nothing can be done. */
   recorded?: boolean;
 }
@@ -53,14 +55,14 @@ export function TaskView(props: TaskViewProps) {
         <span className="row">
           <Phase of={record.phase} />
           <Id of={record.task_id} label="the task's id" />
-          {recorded ? <Pill>recorded</Pill> : record.mine ? null : <Pill>of another account</Pill>}
+          {recorded ? <Pill>recorded</Pill> : record.mine || props.panel ? null : <Pill>of another account</Pill>}
         </span>
       }
       actions={
         recorded ? null : (
           <div className="row">
-            {record.mine ? <CancelButton record={record} /> : null}
-            {record.mine && (record.phase === "settled" || record.phase === "settling") ? (
+            {record.mine && !props.panel ? <CancelButton record={record} /> : null}
+            {(record.mine || props.panel) && (record.phase === "settled" || record.phase === "settling") ? (
               <Button component={Link} to={`/tasks/${record.task_id}/result`} leftSection={<IconDownload size={17} />}>
                 Result
               </Button>
@@ -74,6 +76,7 @@ export function TaskView(props: TaskViewProps) {
       {props.problem ? <ProblemNotice problem={asProblem(props.problem)} stale /> : null}
       <Trouble record={record} />
       <Ended record={record} />
+      {props.panel}
       {recorded || over ? null : <CountdownCard record={record} fetchedAt={props.fetchedAt} />}
       <div className="split">
         <div className="stack wide">

@@ -9,10 +9,11 @@ import { api, data, type Quote } from "../../api/client";
 import { useInfo } from "../../api/info";
 import { networkMeaning } from "../../lib/ledger";
 import { asProblem } from "../../api/problem";
-import { hbar, short, usd } from "../../lib/money";
+import { short, usd } from "../../lib/money";
 import { span } from "../../lib/time";
 import { Card, Fact, Money, useNow } from "../../ui/bits";
 import { Ask, Notice, ProblemNotice } from "../../ui/state";
+import { Breakdown } from "./breakdown";
 
 export function PriceStep({ quoteId, again, restart }: { quoteId: string; again: () => void; restart: () => void }) {
   const query = useQuery({
@@ -53,7 +54,14 @@ function Price({ quote, again }: { quote: Quote; again: () => void }) {
               {usd(quote.fees_usd)}
             </Fact>
           </div>
-          <Breakdown quote={quote} />
+          <Breakdown
+            units={quote.units}
+            chunks={quote.chunks}
+            rounds={quote.rounds}
+            unitPrice={quote.max_unit_price_tinybar}
+            aggregatePrice={quote.aggregate_price_tinybar}
+            escrow={quote.escrow_tinybar}
+          />
         </Card>
         <Card title="When does money come back?">
           <ul className="points">
@@ -69,59 +77,6 @@ function Price({ quote, again }: { quote: Quote; again: () => void }) {
         </Card>
         <PayCard quote={quote} again={again} />
       </div>
-    </div>
-  );
-}
-
-/** How the worst case is made up, line by line; the lines add up to the escrow. */
-function Breakdown({ quote }: { quote: Quote }) {
-  const work = quote.rounds * quote.aggregate_price_tinybar;
-  const units = quote.units * quote.max_unit_price_tinybar;
-  const audits = quote.escrow_tinybar - work - units;
-  return (
-    <div className="table-box" role="region" aria-label="How the worst case is made up" tabIndex={0}>
-      <table>
-        <tbody>
-          <tr>
-            <td>
-              {quote.units} work units: {quote.chunks} chunks × {quote.rounds} rounds
-            </td>
-            <td className="right soft">
-              at most <Money of={quote.max_unit_price_tinybar} /> each
-            </td>
-            <td className="right">
-              <Money of={units} />
-            </td>
-          </tr>
-          <tr>
-            <td>{quote.rounds} averages</td>
-            <td className="right soft">
-              <Money of={quote.aggregate_price_tinybar} /> each
-            </td>
-            <td className="right">
-              <Money of={work} />
-            </td>
-          </tr>
-          {audits ? (
-            <tr>
-              <td>Audits</td>
-              <td />
-              <td className="right">
-                <Money of={audits} />
-              </td>
-            </tr>
-          ) : null}
-          <tr>
-            <td>
-              <strong>Escrow</strong>
-            </td>
-            <td />
-            <td className="right">
-              <strong>{hbar(quote.escrow_tinybar)}</strong>
-            </td>
-          </tr>
-        </tbody>
-      </table>
     </div>
   );
 }

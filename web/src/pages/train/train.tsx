@@ -1,21 +1,24 @@
 /** A new training, step by step: model, data, plan, price, payment. Nothing is spent before the last button. */
 
-import { useState } from "react";
+import { lazy, type ReactNode, Suspense, useState } from "react";
 
 import type { Quote } from "../../api/client";
 import { useInfo } from "../../api/info";
 import { isClasses, usualLabel } from "../../lib/dataset";
 import type { Task, Template } from "../../lib/zoo";
-import { Page } from "../../ui/bits";
+import { Card, Page } from "../../ui/bits";
 import { Steps } from "../../ui/steps";
 import { useHasToken } from "../../api/session";
 import { Connect } from "../../ui/connect";
-import { Notice } from "../../ui/state";
+import { Bones } from "../../ui/state";
+import { TabTasks } from "../../ui/tab-tasks";
 import { DataStep } from "./data-step";
 import { ModelStep } from "./model-step";
 import { PlanStep } from "./plan-step";
 import { PriceStep } from "./price-step";
 import type { Dropped } from "./read";
+
+const TabTrain = lazy(() => import("./tab/train"));
 
 const NAMES = ["Model", "Data", "Plan", "Price and payment"];
 const KEPT = "shoal-quote";
@@ -60,28 +63,62 @@ export default function Train() {
     setStep(quote ? 3 : 2);
   };
   const props = { draft, change, back: () => setStep(step - 1), next: () => setStep(step + 1) };
+  const [way, setWay] = useState<Way>(() => (sessionStorage.getItem(KEPT) ? "node" : "tab"));
+  const choice = <WayChoice way={way} gateway={gateway} choose={setWay} />;
   return (
     <Page title="New training" lead="Choose, look at the highest possible price, then decide. Nothing is spent before the last button.">
-      <Steps names={NAMES} now={step} />
-      {gateway ? (
-        <Notice kind="warn" title="Not through this page on a public gateway">
-          <p>
-            Here your own browser would have to encrypt the data and sign with your wallet, which this page does not do yet. Run a node of your own (<code>shoal up</code>,{" "}
-            <code>shoal node run --role client</code>): its page offers everything.
-          </p>
-        </Notice>
-      ) : !connected ? (
-        <Connect why="A training spends the node's money, so this tab needs the right to act for it." />
-      ) : step === 0 ? (
-        <ModelStep {...props} />
-      ) : step === 1 ? (
-        <DataStep {...props} />
-      ) : step === 2 || !quoteId ? (
-        <PlanStep {...props} quoted={quoted} />
+      <TabTasks />
+      {!connected ? (
+        <Connect why={gateway ? "A gateway lends storage and a place among peers to those who have signed in." : "A training uses the node's storage, so this tab needs the right to ask it."} />
+      ) : way === "tab" || gateway ? (
+        <Suspense fallback={<Bones />}>
+          <TabTrain choice={choice} />
+        </Suspense>
       ) : (
-        <PriceStep quoteId={quoteId} again={() => quoted(null)} restart={() => (quoted(null), setStep(0), setDraft(FIRST))} />
+        <>
+          <Steps names={NAMES} now={step} />
+          {step === 0 ? (
+            <>
+              {choice}
+              <ModelStep {...props} />
+            </>
+          ) : step === 1 ? (
+            <DataStep {...props} />
+          ) : step === 2 || !quoteId ? (
+            <PlanStep {...props} quoted={quoted} />
+          ) : (
+            <PriceStep quoteId={quoteId} again={() => quoted(null)} restart={() => (quoted(null), setStep(0), setDraft(FIRST))} />
+          )}
+        </>
       )}
     </Page>
+  );
+}
+
+/** Whose keys and money are used: this browser's, or those of the node that serves the page. */
+type Way = "tab" | "node";
+
+function WayChoice({ way, gateway, choose }: { way: Way; gateway: boolean; choose: (way: Way) => void }): ReactNode {
+  return (
+    <Card title="Who shall be the client?">
+      <fieldset className="bare grid two">
+        <legend className="sr">Client</legend>
+        <label className="choice">
+          <input type="radio" name="way" checked={way === "tab" || gateway} onChange={() => choose("tab")} />
+          <strong>This browser</strong>
+          <span className="soft small">It encrypts the data and keeps the keys; your wallet signs. The node sees neither data nor weights. The tab must stay open until training starts.</span>
+        </label>
+        <label className="choice">
+          <input type="radio" name="way" checked={way === "node" && !gateway} disabled={gateway} onChange={() => choose("node")} />
+          <strong>My own node</strong>
+          <span className="soft small">
+            {gateway
+              ? "Not on a public gateway: it would run your model.py and hold your keys. Run a node of your own for that."
+              : "For a model.py, Parquet or images, which a program on your machine must read. It pays from its account, and goes on when the tab is closed."}
+          </span>
+        </label>
+      </fieldset>
+    </Card>
   );
 }
 
