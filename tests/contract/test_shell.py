@@ -200,8 +200,8 @@ def test_what_is_printed_while_somebody_types_does_not_break_the_line(other: Pip
 def test_a_terminal_is_asked_for_the_role_and_given_back_when_the_node_is_ended(tmp_path: Path) -> None:
     with terminal([sys.executable, "-m", "shoal"], tmp_path) as me:
         me.until(lambda lines: any(line.startswith("role (bootstrap, ") for line in lines))
-        me.type("validator\r")
-        me.until(lambda lines: any(line.startswith("validator: ") for line in lines))
+        me.type("miner\r")
+        me.until(lambda lines: any(line.startswith("miner: ") for line in lines))
         me.type("bootstrap\r")
         me.until(lambda lines: any(line.startswith("bootstrap>") for line in lines))
         me.process.send_signal(signal.SIGTERM)
