@@ -140,6 +140,8 @@ abstract contract Validators is MarketBooks {
         return keccak256(abi.encode(blockhash(requestBlock + 1), purpose));
     }
 
+    // The seed was nobody's to know when it was asked for, and nobody's to draw again: decision 21.
+    // slither-disable-start weak-prng
     /// @dev As many different validators as the plan wants, of those that were in the pool before the request: none that
     /// has a part in the task. It is a shuffle of the places (Fisher and Yates) that ends when enough are found, so that
     /// each has the same chance, whoever is left out.
@@ -164,6 +166,7 @@ abstract contract Validators is MarketBooks {
         }
         if (found < wanted) revert TooFewValidators(wanted, found);
     }
+    // slither-disable-end weak-prng
 
     /// @dev What lies at a place after so many moves.
     function _lying(uint256[2][] memory moved, uint256 moves, uint256 place) private pure returns (uint256) {
