@@ -23,8 +23,8 @@ demo: $(STAMP)/run ## Train a model on a whole local network and show every tiny
 test: $(STAMP)/tools contracts $(STAMP)/js $(STAMP)/js-libp2p $(STAMP)/web ## Install what tests need, compile the contract again, run all tests but web-test
 	cd web && $(NPM) run check && $(NPM) test
 	$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/evm tests/devnet $(ARGS)
-	$(BIN)/pytest -n 3 --dist loadfile tests/contract tests/hostile $(ARGS)
-	$(BIN)/pytest -n 2 --dist loadfile tests/e2e $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile tests/contract tests/hostile $(ARGS)
+	$(BIN)/pytest tests/e2e $(ARGS)
 
 unit: $(STAMP)/tools ## The quick tests
 	$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/evm $(ARGS)
