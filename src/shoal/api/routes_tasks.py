@@ -43,6 +43,7 @@ def router(service: Service) -> APIRouter:
     _add_quotes(routes, service)
     _add_tasks(routes, service)
     _add_task(routes, service)
+    _add_logs(routes, service)
     _add_result(routes, service)
     return routes
 
@@ -156,6 +157,18 @@ def _add_task(routes: APIRouter, service: Service) -> None:
         """The task checked from public data alone: log, votes, hashes and every payment. Kept for some seconds."""
         return views.verification(await service.verification(wanted))
 
+    @routes.post(
+        "/tasks/{task}/cancel",
+        responses=documented(401, 403, 404, 409, 422, 502, 503),
+        openapi_extra=TOKEN,
+        tags=["tasks"],
+    )
+    async def cancel_task(wanted: Wanted, idempotency_key: IdempotencyKey = None) -> m.CancelRecord:
+        """Before the start only. What comes back stands in the answer."""
+        return views.cancelled(await service.cancel(await service.find(wanted)))
+
+
+def _add_logs(routes: APIRouter, service: Service) -> None:
     @routes.get("/tasks/{task}/log", responses=documented(404, 422), tags=["tasks"])
     async def get_log(wanted: Wanted, cursor: Cursor = None, limit: Limit = pages.LIMIT) -> m.LogPage:
         """The messages of the task's topic, decoded; anyone may write there, so look at `signed`."""
@@ -181,16 +194,6 @@ def _add_task(routes: APIRouter, service: Service) -> None:
         lines = [each for each in TopicLog().read(messages, state) if trainer in (None, each.trainer)]
         page, following = pages.cut(lines, lambda each: (each.time_ns, each.number), cursor=cursor, limit=limit)
         return m.LogLinePage(items=[views.told_line(each) for each in page], next=following)
-
-    @routes.post(
-        "/tasks/{task}/cancel",
-        responses=documented(401, 403, 404, 409, 422, 502, 503),
-        openapi_extra=TOKEN,
-        tags=["tasks"],
-    )
-    async def cancel_task(wanted: Wanted, idempotency_key: IdempotencyKey = None) -> m.CancelRecord:
-        """Before the start only. What comes back stands in the answer."""
-        return views.cancelled(await service.cancel(await service.find(wanted)))
 
 
 def _add_result(routes: APIRouter, service: Service) -> None:

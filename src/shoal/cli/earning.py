@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from shoal.cli import output
+from shoal.cli.options import Dir, Json, settings_of
 from shoal.errors import ShoalError
-from shoal.settings import Settings
 
 app = typer.Typer(
     invoke_without_command=True, help="Train for others whenever this machine is free, and be paid for it."
 )
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, one record a line.")]
-Dir = Annotated[
-    Path | None,
-    typer.Option(
-        "--dir", help="The node's directory: keys, shoal.toml, tasks.", envvar="SHOAL_DIR", show_default="~/.shoal"
-    ),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -52,7 +44,7 @@ def earn(
 
     output.set_up_logs(verbose=verbose)
     wish = Wish(price, watts, usd_per_kwh, beside_me, schedule, yes)
-    settings = _settings(directory, as_json)
+    settings = settings_of(directory, as_json)
     output.run(lambda: run_earn(settings, wish, as_json=as_json), as_json=as_json)
 
 
@@ -67,7 +59,7 @@ def pause(
     """Take no new work and train nothing; seats are kept, their chunks handed over, votes and claims go on."""
     from shoal.cli.earned import run_pause
 
-    _do(lambda: run_pause(_settings(directory, as_json), length, as_json=as_json), as_json)
+    _do(lambda: run_pause(settings_of(directory, as_json), length, as_json=as_json), as_json)
 
 
 @app.command()
@@ -75,7 +67,7 @@ def resume(directory: Dir = None, as_json: Json = False) -> None:
     """Go on after a pause."""
     from shoal.cli.earned import run_resume
 
-    _do(lambda: run_resume(_settings(directory, as_json), as_json=as_json), as_json)
+    _do(lambda: run_resume(settings_of(directory, as_json), as_json=as_json), as_json)
 
 
 @app.command()
@@ -83,7 +75,7 @@ def stop(directory: Dir = None, as_json: Json = False) -> None:
     """End it: the present chunk is finished or dropped, seats are given back, and what was delivered stays paid."""
     from shoal.cli.earned import run_stop
 
-    output.run(lambda: run_stop(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+    output.run(lambda: run_stop(settings_of(directory, as_json), as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -91,7 +83,7 @@ def status(directory: Dir = None, as_json: Json = False) -> None:
     """What it does, why, what would change it, and what it has earned; needs no key."""
     from shoal.cli.earned import run_status
 
-    output.run(lambda: run_status(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+    output.run(lambda: run_status(settings_of(directory, as_json), as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -105,21 +97,13 @@ def history(
     from shoal.cli.earned import run_history
 
     output.run(
-        lambda: run_history(_settings(directory, as_json), days, as_csv=as_csv, as_json=as_json), as_json=as_json
+        lambda: run_history(settings_of(directory, as_json), days, as_csv=as_csv, as_json=as_json), as_json=as_json
     )
 
 
 def _do(what: Callable[[], None], as_json: bool) -> None:
     try:
         what()
-    except ShoalError as error:
-        output.show_error(error, as_json=as_json)
-        raise SystemExit(error.exit_status) from None
-
-
-def _settings(directory: Path | None, as_json: bool) -> Settings:
-    try:
-        return Settings.load(flags={"dir": directory})
     except ShoalError as error:
         output.show_error(error, as_json=as_json)
         raise SystemExit(error.exit_status) from None

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from shoal.cli import output
+from shoal.cli.options import Dir, Json
 from shoal.core.limits import IPFS_FILE_BYTES, IPFS_PINS, MIB, WEIGHTS_BYTES
 from shoal.errors import ConfigError, ShoalError, StorageError, UsageError
 from shoal.ports import Progress
@@ -22,10 +23,6 @@ from shoal.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Content on IPFS: Pinata, a node of your own, or public gateways.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
-Dir = Annotated[
-    Path | None, typer.Option("--dir", help="The node's directory.", envvar="SHOAL_DIR", show_default="~/.shoal")
-]
 Private = Annotated[bool | None, typer.Option("--private/--public", help="On Pinata; default: pinata_network.")]
 CidArgument = Annotated[str, typer.Argument(metavar="CID", help="Such as bafkrei..., Qm... or ipfs://...")]
 _LARGE_BYTES = 8 * MIB

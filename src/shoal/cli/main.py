@@ -6,15 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from typer.completion import get_completion_script  # type: ignore[attr-defined]
 from typer.exceptions import TyperException
 
-from shoal.cli import earning, ipfs, logs, output
+from shoal.cli import earning, holdings, ipfs, logs, output
+from shoal.cli.options import Dir, Json, Yes, settings_of
 from shoal.errors import ShoalError, UsageError
-from shoal.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,29 +24,19 @@ app = typer.Typer(
 )
 node_app = typer.Typer(no_args_is_help=True, help="Run a node.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
-contract_app = typer.Typer(no_args_is_help=True, help="The market's contract on the ledger.")
-wallet_app = typer.Typer(no_args_is_help=True, help="What an account holds, and what the contract holds for it.")
 keys_app = typer.Typer(no_args_is_help=True, help="Encrypted copies of a node's keys.")
 app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
-app.add_typer(contract_app, name="contract")
-app.add_typer(wallet_app, name="wallet")
+app.add_typer(holdings.contract_app, name="contract")
+app.add_typer(holdings.wallet_app, name="wallet")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ipfs.app, name="ipfs")
 app.add_typer(earning.app, name="earn")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; the last line is the result or the error.")]
-Dir = Annotated[
-    Path | None,
-    typer.Option(
-        "--dir", help="The node's directory: keys, shoal.toml, tasks.", envvar="SHOAL_DIR", show_default="~/.shoal"
-    ),
-]
 Track = Annotated[
     list[str] | None,
     typer.Option("--track", help="Also track the run: tensorboard:DIR, mlflow:URI or wandb:PROJECT; repeatable."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 LogLevel = Annotated[
     str | None,
     typer.Option(
@@ -161,7 +151,7 @@ def node_run(
     from shoal.cli.node import run_node
 
     output.set_up_logs(verbose=verbose)
-    settings = _settings(directory, as_json, command_listen=command_listen, metrics_listen=metrics_listen)
+    settings = settings_of(directory, as_json, command_listen=command_listen, metrics_listen=metrics_listen)
     settings = settings.model_copy(update={"gateway": True}) if gateway else settings
     output.run(
         lambda: run_node(settings, role, commands=command_listen is not None, yes=yes, as_json=as_json),
@@ -186,7 +176,7 @@ def shell(
     """Open a node in this process and command it: type `help`. Commands may come from a file or a pipe, too."""
     from shoal.cli.shell import Wish, run_shell
 
-    settings = _settings(directory, as_json, command_listen=command_listen)
+    settings = settings_of(directory, as_json, command_listen=command_listen)
     wish = Wish(role, script, keep_going, command_listen is not None, yes)
     raise SystemExit(output.run(lambda: run_shell(settings, wish, as_json=as_json), as_json=as_json))
 
@@ -196,7 +186,7 @@ def pair(directory: Dir = None, as_json: Json = False) -> None:
     """Show a code by which the web app of a running node of yours lets you in."""
     from shoal.cli.pair import pair as run_pair
 
-    settings, local = _settings(directory, as_json), Path(".shoal-network/client")
+    settings, local = settings_of(directory, as_json), Path(".shoal-network/client")
     if directory is None and not (settings.dir / "api-token").exists() and local.is_dir():
         settings = settings.model_copy(update={"dir": local})  # of `shoal up`, in this directory
     output.run(lambda: run_pair(settings, as_json=as_json), as_json=as_json)
@@ -264,7 +254,7 @@ def train(
 
     pins = {"graph": pin_graph, "manifest": pin_manifest, "result": pin_result}
     pin = frozenset(what for what, wanted in pins.items() if wanted)
-    settings, aftermath = _settings(directory, as_json, trackers=track), output.Aftermath()
+    settings, aftermath = settings_of(directory, as_json, trackers=track), output.Aftermath()
     output.run(run, as_json=as_json, aftermath=aftermath)
 
 
@@ -277,7 +267,7 @@ def list_tasks(
     """List tasks."""
     from shoal.cli.tasks import run_ps
 
-    output.run(lambda: run_ps(_settings(directory, as_json), everyone=everyone, as_json=as_json), as_json=as_json)
+    output.run(lambda: run_ps(settings_of(directory, as_json), everyone=everyone, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -285,7 +275,7 @@ def watch(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> N
     """Tell what happened in a task, and follow it until it is over."""
     from shoal.cli.tasks import run_watch
 
-    output.run(lambda: run_watch(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
+    output.run(lambda: run_watch(settings_of(directory, as_json), task, as_json=as_json), as_json=as_json)
 
 
 @app.command("logs")
@@ -300,7 +290,7 @@ def show_logs(
     from shoal.cli.tasks import run_logs
 
     output.run(
-        lambda: run_logs(_settings(directory, as_json), task, trainer=trainer, follow=follow, as_json=as_json),
+        lambda: run_logs(settings_of(directory, as_json), task, trainer=trainer, follow=follow, as_json=as_json),
         as_json=as_json,
     )
 
@@ -310,7 +300,7 @@ def metrics(task: TaskArgument, directory: Dir = None, as_json: Json = False) ->
     """Loss and metric of every round and trainer of a task, from the ledger alone."""
     from shoal.cli.tasks import run_metrics
 
-    output.run(lambda: run_metrics(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
+    output.run(lambda: run_metrics(settings_of(directory, as_json), task, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -318,7 +308,7 @@ def cancel(task: TaskArgument, yes: Yes = False, directory: Dir = None, as_json:
     """End a task of yours before its start, and say what comes back."""
     from shoal.cli.tasks import run_cancel
 
-    output.run(lambda: run_cancel(_settings(directory, as_json), task, yes=yes, as_json=as_json), as_json=as_json)
+    output.run(lambda: run_cancel(settings_of(directory, as_json), task, yes=yes, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -326,7 +316,7 @@ def peers(directory: Dir = None, as_json: Json = False) -> None:
     """Peers of the node that runs with this directory, or that one meets who joins for a moment."""
     from shoal.cli.net import run_peers
 
-    output.run(lambda: run_peers(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+    output.run(lambda: run_peers(settings_of(directory, as_json), as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -334,7 +324,7 @@ def net(directory: Dir = None, as_json: Json = False) -> None:
     """All nodes of the network, as they describe themselves."""
     from shoal.cli.net import run_net
 
-    output.run(lambda: run_net(_settings(directory, as_json), as_json=as_json), as_json=as_json)
+    output.run(lambda: run_net(settings_of(directory, as_json), as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -342,7 +332,7 @@ def verify(task: TaskArgument, directory: Dir = None, as_json: Json = False) -> 
     """Check a task from public data alone: log, votes, hashes and every payment; needs no key."""
     from shoal.cli.tasks import run_verify
 
-    output.run(lambda: run_verify(_settings(directory, as_json), task, as_json=as_json), as_json=as_json)
+    output.run(lambda: run_verify(settings_of(directory, as_json), task, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -363,7 +353,7 @@ def get(
 
     output.run(
         lambda: run_get(
-            _settings(directory, as_json, trackers=track),
+            settings_of(directory, as_json, trackers=track),
             task,
             out,
             wait=wait,
@@ -373,84 +363,6 @@ def get(
         ),
         as_json=as_json,
     )
-
-
-@contract_app.command("deploy")
-def contract_deploy(
-    again: Annotated[bool, typer.Option("--again", help="Make another one, where one is deployed already.")] = False,
-    yes: Yes = False,
-    directory: Dir = None,
-    as_json: Json = False,
-) -> None:
-    """Deploy the contract; what was cut off goes on, and nothing is deployed twice."""
-    from shoal.cli.contract import run_deploy
-
-    output.run(
-        lambda: run_deploy(_settings(directory, as_json), again=again, yes=yes, as_json=as_json), as_json=as_json
-    )
-
-
-@contract_app.command("show")
-def contract_show(directory: Dir = None, as_json: Json = False) -> None:
-    """Compare the contract's code with this version's, and tell what it holds and owes."""
-    from shoal.cli.contract import run_show
-
-    output.run(lambda: run_show(_settings(directory, as_json), as_json=as_json), as_json=as_json)
-
-
-@wallet_app.command("show")
-def wallet_show(directory: Dir = None, as_json: Json = False) -> None:
-    """Balance, stake, what of it is reserved by seats, and what can be withdrawn; needs no key."""
-    from shoal.cli.wallet import run_show
-
-    output.run(lambda: run_show(_settings(directory, as_json), as_json=as_json), as_json=as_json)
-
-
-@wallet_app.command("deposit")
-def wallet_deposit(
-    amount: Annotated[str, typer.Argument(metavar="HBAR")],
-    yes: Yes = False,
-    directory: Dir = None,
-    as_json: Json = False,
-) -> None:
-    """Pay more stake into the contract; cut off, the same command goes on, and pays once."""
-    from shoal.cli.wallet import run_deposit
-
-    output.run(lambda: run_deposit(_settings(directory, as_json), amount, yes=yes, as_json=as_json), as_json=as_json)
-
-
-@wallet_app.command("unstake")
-def wallet_unstake(
-    amount: Annotated[str | None, typer.Argument(metavar="[HBAR]", help="Without it: take what has unbonded.")] = None,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Keep what is unbonding as stake.")] = False,
-    yes: Yes = False,
-    directory: Dir = None,
-    as_json: Json = False,
-) -> None:
-    """Ask free stake back, which takes some days; then, without an amount, make it withdrawable."""
-    from shoal.cli.wallet import run_unstake
-
-    output.run(
-        lambda: run_unstake(_settings(directory, as_json), amount, cancel=cancel, yes=yes, as_json=as_json),
-        as_json=as_json,
-    )
-
-
-@wallet_app.command("leave")
-def wallet_leave(yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
-    """Leave the pool of validators; its stake takes some days to come back. Stop the validator's node first."""
-    from shoal.cli.wallet import run_leave
-
-    output.set_up_logs(verbose=False)
-    output.run(lambda: run_leave(_settings(directory, as_json), yes=yes, as_json=as_json), as_json=as_json)
-
-
-@wallet_app.command("withdraw")
-def wallet_withdraw(yes: Yes = False, directory: Dir = None, as_json: Json = False) -> None:
-    """Take what the contract holds for this account beside its stake."""
-    from shoal.cli.wallet import run_withdraw
-
-    output.run(lambda: run_withdraw(_settings(directory, as_json), yes=yes, as_json=as_json), as_json=as_json)
 
 
 @config_app.command("show")
@@ -491,7 +403,7 @@ def keys_backup(
     """Write the node's keys, encrypted, to a file."""
     from shoal.cli.keys import backup
 
-    settings = _settings(directory, as_json)
+    settings = settings_of(directory, as_json)
     _at_once(lambda: backup(settings, out, to, as_json=as_json), as_json)
 
 
@@ -500,7 +412,7 @@ def keys_export(to: Recipient = None, directory: Dir = None, as_json: Json = Fal
     """Write the node's keys, encrypted, to standard output, as text."""
     from shoal.cli.keys import export
 
-    settings = _settings(directory, as_json)
+    settings = settings_of(directory, as_json)
     _at_once(lambda: export(settings, to, as_json=as_json), as_json)
 
 
@@ -514,7 +426,7 @@ def keys_import(
     """Put keys back where there are none; what is there is never overwritten."""
     from shoal.cli.keys import restore
 
-    settings = _settings(directory, as_json)
+    settings = settings_of(directory, as_json)
     _at_once(lambda: restore(settings, source, identity, as_json=as_json), as_json)
 
 
@@ -540,7 +452,6 @@ def doctor(directory: Dir = None, as_json: Json = False) -> None:
     """Check this machine and all that a node needs of the world; say what each finding means, and what to do."""
     from shoal.cli.doctor import run_doctor
 
-    output.set_up_logs(verbose=False)
     output.run(lambda: run_doctor({"dir": directory}, as_json=as_json), as_json=as_json)
 
 
@@ -552,19 +463,6 @@ def version(as_json: Json = False) -> None:
         output.print_json({"version": number})
     else:
         output.stdout.print(f"shoal {number}")
-
-
-def _settings(directory: Path | None, as_json: bool, **flags: Any) -> Settings:
-    """What is not given as a flag is looked up; an option that may be repeated counts when it is there at all."""
-    try:
-        given = {"dir": directory, **{name: value or None for name, value in flags.items()}}
-        settings = Settings.load(flags=given)
-        if not logs.asked_for:
-            logs.set_up(settings.log)
-        return settings
-    except ShoalError as error:
-        output.show_error(error, as_json=as_json)
-        raise SystemExit(error.exit_status) from None
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ _STAYS = {
     "StillDrawable": (
         "SHOAL-T25",
         "a draw that was asked for before this account left the pool may still name it",
-        "try again in 10 minutes; meanwhile let the validator's node run",
+        "try again in 10 minutes, and do not start its node meanwhile: that would enter the pool again",
     ),
     "OnDuty": ("SHOAL-T24", "a jury waits for this account's vote", "let the validator's node vote, and try again"),
 }

@@ -110,14 +110,12 @@ def quote(
         raise TooLarge(f"{chunks} chunks x {rounds} rounds are more than one task can hold")
     checked = _audits_of(auditors, audits, units, trainers)
     fewest = min_trainers or (trainers // 2 + 1 if trainers > 1 else 1)
-    left_out = trainers - fewest
     if budget is None:
         unit_price = DEFAULT_UNIT_TINYBAR + FEE_ROOM * trainer_fees
-        aggregate_price = unit_price // AGGREGATE_SHARE
     else:
-        budgeted = int(budget) - left_out * min(COMPENSATION, int(budget) // (4 * trainers))
+        budgeted = int(budget) - (trainers - fewest) * min(COMPENSATION, int(budget) // (4 * trainers))
         unit_price = budgeted * AGGREGATE_SHARE // ((units + checked) * AGGREGATE_SHARE + rounds)
-        aggregate_price = unit_price // AGGREGATE_SHARE
+    aggregate_price = unit_price // AGGREGATE_SHARE
     if unit_price < 1:
         raise BudgetTooSmall(units + checked + rounds)
     bid_until = now_s + timing.bid_s

@@ -36,6 +36,7 @@ from shoal.roles.objects import TaskObjects
 from shoal.roles.seat import SeatHolder
 from shoal.roles.shiplog import Shipping, shipping_logs
 from shoal.roles.tasklog import TaskLog
+from shoal.roles.through import see_through
 
 log = logging.getLogger("shoal.trainer")
 
@@ -54,8 +55,6 @@ MIN_TOLERANCE_PPM = 1_000
 SLOT_SLACK_BYTES = limits.MIB
 ANNOUNCEMENT_PAUSE_S = 0.2
 ACCEPT_PATIENCE_S = 5.0
-LEDGER_PAUSE_S = 1.0
-MAX_LEDGER_PAUSE_S = 30.0
 SANDBOXES = 4
 """How many tasks this machine bids for or works on at once: each takes a sandbox with torch in it, some 300 MiB."""
 
@@ -221,36 +220,13 @@ class Trainer:
         self._store.put(UNFINISHED, task.hex(), str(created.time_ns).encode())
 
     async def _guarded(self, created: LoggedEvent) -> None:
-        """A task that goes wrong is that task's affair."""
         assert isinstance(created.event, TaskCreated)
         task = created.event.task_id
         try:
-            pause = LEDGER_PAUSE_S
-            while await self._lacks_ledger(created):
-                await trio.sleep(pause)
-                pause = min(pause * 2, MAX_LEDGER_PAUSE_S)
-            self._store.delete(UNFINISHED, task.hex())
-            log.info("task %s: done", short(task))
-        except* ShoalError as group:
-            for error in group.exceptions:
-                log.warning("task %s: %s", short(task), error)
-        except* Exception:
-            log.exception("task %s ended by a fault of this program", short(task))
+            if await see_through(task, lambda: self._serve(created), log):
+                self._store.delete(UNFINISHED, task.hex())
         finally:
             self._serving.discard(task)
-
-    async def _lacks_ledger(self, created: LoggedEvent) -> bool:
-        """Serve a task, as after a restart; True when the ledger was away: that may cost no bid, seat or claim."""
-        away = False
-        try:
-            await self._serve(created)
-        except* CallReverted:
-            raise
-        except* LedgerError as group:
-            away = True
-            for error in group.exceptions:
-                log.warning("%s; trying again", error)
-        return away
 
     async def _serve(self, created: LoggedEvent) -> None:
         assert isinstance(created.event, TaskCreated)

@@ -20,7 +20,7 @@ from shoal.core.events import Drawn, JuryDrawn, TaskCreated
 from shoal.core.ids import TaskId, short
 from shoal.core.money import Tinybar, format_hbar
 from shoal.core.task import SECOND_NS
-from shoal.errors import CallReverted, LedgerError, MarketError, ShoalError
+from shoal.errors import CallReverted, LedgerError, MarketError
 from shoal.ports import Keys, Ledger, LoggedEvent, Network, Store, Transfer
 from shoal.roles.bench import Bench
 from shoal.roles.documents import get_document
@@ -28,6 +28,7 @@ from shoal.roles.feed import MarketFeed
 from shoal.roles.pool import validators
 from shoal.roles.recheck import Rechecker
 from shoal.roles.tasklog import TaskLog
+from shoal.roles.through import see_through
 from shoal.roles.trainer import EngineOpener
 
 log = logging.getLogger("shoal.validator")
@@ -36,8 +37,6 @@ AUDITING = "auditing"
 """Table of tasks that this node was drawn for and is not done with."""
 SANDBOXES = 2
 """How many tasks are trained again at once: each takes a sandbox with torch in it, some 300 MiB."""
-LEDGER_PAUSE_S = 1.0
-MAX_LEDGER_PAUSE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,33 +164,11 @@ class Validator:
             nursery.start_soon(self._guarded, task)
 
     async def _guarded(self, task: TaskId) -> None:
-        """A task that goes wrong is that task's affair; a ledger that is away is waited for."""
-        pause = LEDGER_PAUSE_S
         try:
-            while await self._lacks_ledger(task):
-                await trio.sleep(pause)
-                pause = min(pause * 2, MAX_LEDGER_PAUSE_S)
-            self._store.delete(AUDITING, task.hex())
-            log.info("task %s: done", short(task))
-        except* ShoalError as group:
-            for error in group.exceptions:
-                log.warning("task %s: %s", short(task), error)
-        except* Exception:
-            log.exception("task %s ended by a fault of this program", short(task))
+            if await see_through(task, lambda: self._serve(task), log):
+                self._store.delete(AUDITING, task.hex())
         finally:
             self._serving.discard(task)
-
-    async def _lacks_ledger(self, task: TaskId) -> bool:
-        away = False
-        try:
-            await self._serve(task)
-        except* CallReverted:
-            raise
-        except* LedgerError as group:
-            away = True
-            for error in group.exceptions:
-                log.warning("%s; trying again", error)
-        return away
 
     async def _serve(self, task: TaskId) -> None:
         found = await self._ledger.events(after_ns=0, until_ns=await self._ledger.watermark(), task=task)
